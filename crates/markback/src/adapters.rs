@@ -114,19 +114,19 @@ impl Schools {
         let adapter = opened.mis.descriptor();
         let declared = adapter.capabilities;
         let granted = opened
-            .grants
+            .grants()
             .map_or(declared, |grants| grants.narrow(declared));
         let effective = store.limited_capabilities(&school.id, &opened.mis).await?;
         let not_in_force = Ability::ALL.into_iter().filter(|one| !effective.has(*one));
         let missing = not_in_force.map(|ability| Missing {
             ability,
-            why: why_not(school, ability, declared, granted, opened.grants),
+            why: why_not(school, ability, declared, granted, opened.grants()),
         });
         Ok(Ok(SchoolAdapter {
             adapter: adapter.into(),
             granted,
             effective,
-            grants: opened.grants.map(GrantsInfo::from),
+            grants: opened.grants().map(GrantsInfo::from),
             missing: missing.collect(),
             as_of: opened.since,
         }))

@@ -96,11 +96,16 @@ pub(crate) struct Opened {
     /// Whether the school's permissions were asked for.
     with_grants: bool,
     pub(crate) mis: Mis,
-    /// The school's permissions, if it is linked through Wonde.
-    pub(crate) grants: Option<Grants>,
+    /// The connection to Wonde, if the school is linked through it.
+    wonde: Option<Connection>,
 }
 
 impl Opened {
+    /// The school's permissions, if it is linked through Wonde.
+    pub(crate) fn grants(&self) -> Option<Grants> {
+        self.wonde.as_ref().map(Connection::grants)
+    }
+
     /// The connection, if it is younger than the limit and the settings that it was opened by still rule.
     fn usable(&self, school: &School, now: DateTime<Utc>, limit: TimeDelta) -> Option<Self> {
         let usable = (now - self.since).abs() < limit && self.basis == Basis::of(school);
@@ -171,7 +176,7 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn mis(&self, school: &School) -> Result<Mis> {
-        let limit = |opened: &Opened| match opened.grants {
+        let limit = |opened: &Opened| match opened.grants() {
             Some(grants) if grants.forbid_writing() => CONNECTION_DOUBTED,
             _ => CONNECTION_FRESH,
         };
@@ -213,13 +218,14 @@ impl Schools {
         if let Some(opened) = open.as_ref().filter(suffices).and_then(usable) {
             return Ok(opened);
         }
-        let (mis, grants) = self.connect(school, ask_grants).await?;
+        let earlier = open.as_ref().and_then(|opened| opened.wonde.as_ref());
+        let (mis, wonde) = self.connect(school, ask_grants, earlier).await?;
         let opened = Opened {
             since: now,
             basis: Basis::of(school),
             with_grants: ask_grants,
             mis,
-            grants,
+            wonde,
         };
         *open = Some(opened.clone());
         Ok(opened)
@@ -230,20 +236,28 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn other(&self, school: &School) -> Result<Mis> {
-        let (mis, _) = self.connect(school, true).await?;
+        let (mis, _) = self.connect(school, true, None).await?;
         Ok(mis)
     }
 
-    async fn connect(&self, school: &School, ask_grants: bool) -> Result<(Mis, Option<Grants>)> {
+    async fn connect(
+        &self,
+        school: &School,
+        ask_grants: bool,
+        earlier: Option<&Connection>,
+    ) -> Result<(Mis, Option<Connection>)> {
         let context = self.context(school, ask_grants);
         if let Some(link) = &school.link {
             let mis = self.registry.get(&link.adapter)?.connect(context).await?;
             return Ok((mis, None));
         }
         let client = self.client(school)?;
-        let connection = Connection::open(&client, context).await?;
-        let grants = connection.grants();
-        Ok((connection.connect(&self.registry).await?, Some(grants)))
+        let mut connection = Connection::open(&client, context).await?;
+        if let Some(earlier) = earlier {
+            connection = connection.succeeding(earlier);
+        }
+        let mis = connection.clone().connect(&self.registry).await?;
+        Ok((mis, Some(connection)))
     }
 
     /// The adapters.

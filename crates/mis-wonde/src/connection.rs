@@ -160,6 +160,18 @@ impl Connection {
         context.with_client(self)
     }
 
+    /// This connection with what an earlier one has proved of the same school's Wonde, so that it is not proved again. What
+    /// did not work then is tried once more.
+    #[must_use]
+    pub fn succeeding(self, earlier: &Self) -> Self {
+        let is_same = self.inner.school.id() == earlier.inner.school.id()
+            && self.inner.mis == earlier.inner.mis;
+        if is_same && earlier.writeback_list() == WritebackList::Proven {
+            self.judge_writeback_list(WritebackList::Proven);
+        }
+        self
+    }
+
     /// The client for this school, bound to its region.
     pub fn school(&self) -> &SchoolClient {
         &self.inner.school
@@ -213,7 +225,7 @@ impl Connection {
         *list.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records what is known of the list of submitted registers, until the connection is opened again.
+    /// Records what is known of the list of submitted registers.
     pub(crate) fn judge_writeback_list(&self, verdict: WritebackList) {
         let list = self.inner.writeback_list.lock();
         *list.unwrap_or_else(PoisonError::into_inner) = verdict;

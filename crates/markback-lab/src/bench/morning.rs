@@ -33,8 +33,10 @@ pub(super) const SPEED: u32 = 10;
 /// The pupils who come, and the time in which they do.
 pub(super) const PUPILS: usize = 1_500;
 pub(super) const LASTS: Duration = Duration::from_secs(30 * 60);
-/// How long before the others a first pupil comes.
-const BEFORE: TimeDelta = TimeDelta::minutes(20);
+/// How long before the others the first pupils come, how many, and how far apart, so that each has a register.
+const BEFORE: TimeDelta = TimeDelta::minutes(30);
+const EARLY: usize = 2;
+const EARLY_APART: TimeDelta = TimeDelta::minutes(1);
 /// How long the MIS takes to have a mark that Wonde has accepted.
 pub(super) const MIS_DELAY: Duration = Duration::from_secs(120);
 /// The longest waits for others that the curve shows; the default is among them.
@@ -147,9 +149,12 @@ impl School {
         let pupils: Vec<_> = pupils
             .filter(|pupil| pupil.on_roll)
             .map(|pupil| pupil.id)
-            .take(PUPILS + 1)
+            .take(EARLY + PUPILS)
             .collect();
-        anyhow::ensure!(pupils.len() == PUPILS + 1, "the sandbox has too few pupils");
+        anyhow::ensure!(
+            pupils.len() == EARLY + PUPILS,
+            "the sandbox has too few pupils"
+        );
         let folder = TempDir::with_prefix("markback-bench-")?;
         let mut toml = format!(
             "listen = \"127.0.0.1:{port}\"\napi_key_file = \"api-key\"\nwebhook_secret_file = \"webhook-secret\"\n\
@@ -210,10 +215,15 @@ impl School {
     }
 
     async fn live(self, begins: DateTime<Utc>, speed: u32) -> anyhow::Result<Morning> {
-        // The first of the pupils comes long before the others, so that the connection is open and it is known how long the
-        // MIS takes, as on any morning but a service's first.
-        let (first, others) = self.pupils.split_first().context("there are no pupils")?;
-        self.sign_in(first, begins - BEFORE).await?;
+        // The first pupils come long before the others, so that the connection is open, and it is known how long the MIS
+        // takes and whether the list of writebacks can be believed, as on any morning but a service's first.
+        let (early, others) = self.pupils.split_at(EARLY);
+        let mut due = begins - BEFORE;
+        for pupil in early {
+            self.wait_until(due, speed).await;
+            self.sign_in(pupil, due).await?;
+            due += EARLY_APART;
+        }
         self.settled().await?;
         self.wait_until(begins, speed).await;
         self.sandbox.reset_requests();

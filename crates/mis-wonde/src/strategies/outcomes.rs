@@ -1,13 +1,16 @@
 //! The outcomes of several registers with one request, from the list of submitted registers.
 //!
 //! Wonde's official clients offer this list; nothing is documented about its contents or its order. So it is used only as
-//! far as it proves itself, for as long as the connection lasts:
+//! far as it proves itself:
 //!
 //! - Until a settled register has looked the same in the list and when it was asked about by itself, the list is only
 //!   believed about registers that are still open.
 //! - After that, it is also believed about those that are done without any error. About all others Wonde is asked one by
 //!   one.
-//! - A list that differs, lacks the registers within as many rows as are worth reading, or fails is not read again.
+//! - A list that differs, lacks the registers within as many rows as are worth reading, or fails is not read again on this connection.
+//!
+//! What is proved is handed on to the connections that succeed this one, and what failed is tried again by them: see
+//! [`Connection::succeeding`].
 
 use std::collections::{HashMap, HashSet};
 

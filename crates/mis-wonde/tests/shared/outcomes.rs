@@ -5,8 +5,8 @@ use std::{
 };
 
 use mis_wonde::{
-    Ability, Capabilities, ConnectContext, Descriptor, ErrorKind, Mis, Receipt, WritebackOutcome,
-    session_marks,
+    Ability, Capabilities, ConnectContext, Connection, Descriptor, ErrorKind, Mis, Receipt,
+    WritebackOutcome, session_marks,
 };
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
@@ -32,7 +32,8 @@ struct State {
 }
 
 struct School {
-    _server: MockServer,
+    server: MockServer,
+    connection: Connection,
     mis: Mis,
     state: Arc<Mutex<State>>,
 }
@@ -73,12 +74,20 @@ impl School {
             })
             .mount(&server)
             .await;
-        let mis = common::connect(&server, &DESCRIPTOR, ConnectContext::new("A1")).await;
+        let connection = common::open(&server, ConnectContext::new("A1")).await;
         Self {
-            _server: server,
-            mis,
+            mis: adapter(&connection).await,
+            connection,
+            server,
             state,
         }
+    }
+
+    /// Opens another connection, which succeeds this one.
+    async fn reconnect(&mut self) {
+        let next = common::open(&self.server, ConnectContext::new("A1")).await;
+        self.connection = next.succeeding(&self.connection);
+        self.mis = adapter(&self.connection).await;
     }
 
     /// The server knows these registers, alone and in its list.
@@ -105,6 +114,11 @@ impl School {
         });
         (words.collect(), self.state.lock().unwrap().asked)
     }
+}
+
+async fn adapter(connection: &Connection) -> Mis {
+    let context = connection.clone().into_context();
+    DESCRIPTOR.connect(context).await.unwrap()
 }
 
 fn ok(data: Value) -> ResponseTemplate {
@@ -143,6 +157,24 @@ async fn a_list_is_believed_once_a_settled_register_looks_the_same_in_it() {
     assert_eq!(school.ask(3).await, (some.clone(), (1, 1)));
     // Proven: the list alone is enough.
     assert_eq!(school.ask(3).await, (some, (1, 0)));
+}
+
+#[tokio::test]
+async fn the_next_connection_believes_what_was_proved_and_tries_again_what_failed() {
+    let mut school = School::open().await;
+    school.knows(&[row("R1", "success"), row("R2", "success")]);
+    let both = vec!["done"; 2];
+    assert_eq!(school.ask(2).await, (both.clone(), (1, 1)));
+    school.reconnect().await;
+    assert_eq!(school.ask(2).await, (both.clone(), (1, 0)));
+
+    let mut school = School::open().await;
+    school.knows(&[row("R1", "success"), row("R2", "success")]);
+    let list = school.state.lock().unwrap().list.take();
+    assert_eq!(school.ask(2).await, (both.clone(), (1, 2)));
+    school.state.lock().unwrap().list = list;
+    school.reconnect().await;
+    assert_eq!(school.ask(2).await, (both, (1, 1)));
 }
 
 #[tokio::test]
