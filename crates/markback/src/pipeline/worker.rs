@@ -35,9 +35,8 @@ use crate::{
 const REST_AT_LEAST: Duration = Duration::from_millis(5);
 /// The longest pause after a look that found nothing.
 const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How long at least the answer counts which schools' marks go now, and the shortest pause before the question is asked
-/// again.
-const GATHER_CHECK: Duration = Duration::from_millis(50);
+/// How long at least the answer counts which schools' marks go now, unless marks wait for a shorter time altogether.
+const GATHER_CHECK: Duration = Duration::from_millis(100);
 /// The shortest time between two claims of a few events to decide, and no more than a tenth of `poll`. In a stream of events
 /// each claim and each commit then serves several; the first event after a pause is claimed at once.
 const DECIDE_APART: Duration = Duration::from_millis(50);
@@ -264,7 +263,11 @@ impl Workers {
             }
             let rest = match claimed {
                 Ok(jobs) if jobs.is_empty() => {
-                    tokio::time::sleep(self.pause_after_empty(queue, since.elapsed())).await;
+                    // Every commit wakes the workers. Looking in vain may take a quarter of the time, no more; and marks
+                    // that are being gathered do not need a look after each wake-up.
+                    let pause = (since.elapsed() * 3).min(EMPTY_PAUSE_MAX);
+                    let gathered_until = gathered.until.saturating_duration_since(Instant::now());
+                    tokio::time::sleep(pause.max(gathered_until)).await;
                     let poll = self.config.poll.max(REST_AT_LEAST);
                     // Nothing wakes the senders when marks have been gathered for long enough.
                     let longest = gathered
@@ -370,11 +373,14 @@ impl Workers {
         gathered: &mut Gathered,
     ) -> outbox::Result<Vec<ClaimedJob>> {
         let outbox = self.store.outbox();
-        if gathered.schools.is_empty() || Instant::now() > gathered.until {
+        if Instant::now() >= gathered.until {
             let since = Instant::now();
             let waiting = outbox.waiting(queues::SEND, claim).await?;
             if waiting.is_empty() {
-                *gathered = Gathered::default();
+                *gathered = Gathered {
+                    until: Instant::now() + self.gather_check(),
+                    ..Gathered::default()
+                };
                 // What is due but paused is put off until its pause ends, so that it is not looked at every time.
                 // While schools are left out, it may be only their marks that are due, and a claim would be in vain.
                 return if claim.except.is_empty() {
@@ -389,7 +395,7 @@ impl Workers {
                 schools: ready.schools,
                 next: ready.next,
                 // The question takes a few milliseconds where many marks wait, and must not take most of the time.
-                until: Instant::now() + GATHER_CHECK.max(4 * since.elapsed()),
+                until: Instant::now() + self.gather_check().max(4 * since.elapsed()),
             };
         }
         while let Some(school) = gathered.schools.pop_front() {
@@ -437,15 +443,9 @@ impl Workers {
             .collect()
     }
 
-    /// Every commit wakes the workers. Looking in vain may take a quarter of the time, no more; and marks that are being
-    /// gathered do not need a look after each wake-up.
-    fn pause_after_empty(&self, queue: &str, took: Duration) -> Duration {
-        let pause = (took * 3).min(EMPTY_PAUSE_MAX);
-        if queue == queues::SEND {
-            pause.max((self.gathering.settings().window / 4).min(GATHER_CHECK))
-        } else {
-            pause
-        }
+    /// How soon it is looked again which schools' marks go.
+    fn gather_check(&self) -> Duration {
+        (self.gathering.settings().window / 4).min(GATHER_CHECK)
     }
 }
 

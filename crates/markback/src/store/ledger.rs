@@ -1,6 +1,6 @@
 //! The ledger in the database. [`crate::ledger`] defines the changes; rows are loaded, locked and saved here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use mis_core::{Session, StudentId};
@@ -26,7 +26,8 @@ pub struct LedgerKey {
 }
 
 row! {
-    struct Row {
+    #[derive(Clone, Debug)]
+    pub(super) struct Row {
         school: String,
         student: String,
         day: String,
@@ -70,11 +71,33 @@ impl Store {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
+        let text = LOOK.on(self.db.engine());
+        let look = async |table: String| {
+            Ok(on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?)
+        };
         let table: Vec<_> = keys.iter().map(columns).collect();
-        let (text, table) = (LOOK.on(self.db.engine()), rows(&table)?);
-        let found: Vec<Row> =
-            on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?;
-        found.into_iter().map(read).collect()
+        let found = self.asked.ledger.ask(&table, look).await?;
+        let days: HashMap<_, _> = keys
+            .iter()
+            .map(|key| (key.date, key.date.to_string()))
+            .collect();
+        let asked: HashSet<_> = keys
+            .iter()
+            .filter_map(|key| {
+                Some((
+                    &*key.school,
+                    key.student.as_str(),
+                    &**days.get(&key.date)?,
+                    key.session.as_str(),
+                ))
+            })
+            .collect();
+        found
+            .iter()
+            .filter(|row| asked.contains(&(&*row.school, &*row.student, &*row.day, &*row.session)))
+            .cloned()
+            .map(read)
+            .collect()
     }
 
     /// Applies changes in the given order. Returns for each whether it applied. The rows stay locked until the

@@ -71,7 +71,8 @@ pub struct LearnedLimit {
 }
 
 row! {
-    struct Row {
+    #[derive(Clone, Debug)]
+    pub(super) struct Row {
         school: String,
         mis: String,
         ability: String,
@@ -81,8 +82,10 @@ row! {
     }
 }
 
-const OF_SCHOOL: &str =
-    "SELECT * FROM markback_limits WHERE school = $1 AND mis = $2 AND until_ms > $3";
+pub(super) static OF_SCHOOLS: Sql = Sql::new(
+    "SELECT l.* FROM {rows $1: school text, mis text} r JOIN markback_limits l \
+     ON l.school = r.school AND l.mis = r.mis AND l.until_ms > $2",
+);
 const ALL: &str = "SELECT * FROM markback_limits WHERE until_ms > $1 ORDER BY school, mis, ability";
 
 /// The narrower of two valid limits stays; an expired one is replaced.
@@ -101,12 +104,17 @@ static LEARN: Sql = Sql::new(
 impl Store {
     /// The limits of a school's MIS now.
     async fn limits(&self, school: &str, mis: &str) -> outbox::Result<Vec<Limit>> {
-        let now = self.now_ms();
-        let found: Vec<Row> = on_pool!(self.db, pool => {
-            sqlx::query_as(OF_SCHOOL).bind(school).bind(mis).bind(now).fetch_all(pool).await
-        })?;
+        let (text, now) = (OF_SCHOOLS.on(self.db.engine()), self.now_ms());
+        let look = async |table: String| {
+            Ok(on_pool!(self.db, pool => {
+                sqlx::query_as(text).bind(&table).bind(now).fetch_all(pool).await
+            })?)
+        };
+        let found = self.asked.limits.ask(&[(school, mis)], look).await?;
         Ok(found
-            .into_iter()
+            .iter()
+            .filter(|row| row.school == school && row.mis == mis)
+            .cloned()
             .filter_map(read)
             .map(|row| row.limit)
             .collect())

@@ -30,6 +30,7 @@ mod row;
 mod search;
 mod settings;
 mod snapshots;
+mod together;
 mod usage;
 mod users;
 
@@ -42,6 +43,7 @@ use outbox::{
 };
 use serde::Serialize;
 
+use self::together::Together;
 use crate::clock::SharedClock;
 
 pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
@@ -232,6 +234,16 @@ pub struct Store {
     outbox: Outbox,
     clock: SharedClock,
     parts: Arc<snapshots::KnownParts>,
+    asked: Arc<Asked>,
+}
+
+/// What the schools of a batch ask together.
+#[derive(Debug, Default)]
+struct Asked {
+    versions: Together<roster::VersionRow>,
+    limits: Together<limits::Row>,
+    before: Together<previous::Row>,
+    ledger: Together<ledger::Row>,
 }
 
 impl Store {
@@ -241,6 +253,7 @@ impl Store {
             outbox,
             clock,
             parts: Arc::default(),
+            asked: Arc::default(),
         }
     }
 

@@ -6,8 +6,8 @@ use outbox::{Engine, Settings, Sql, SystemClock, on_tx};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
-    Store, audit, audit_log, day, events, feed, ledger, overview, previous, problems, retention,
-    roster, search, snapshots,
+    Store, audit, audit_log, day, events, feed, ledger, limits, overview, previous, problems,
+    retention, roster, search, snapshots,
 };
 
 /// A statement whose cost must not grow with what is stored besides what it is about.
@@ -153,6 +153,18 @@ fn statements() -> Vec<Statement> {
             &previous::BEFORE,
             "'[[\"s7\",\"e7\",\"p7\",0,9]]'",
             &["markback_events_person"],
+        ),
+        statement(
+            "what schools' MISs refuse",
+            &limits::OF_SCHOOLS,
+            "'[[\"s7\",\"sims\"]]', 9",
+            &["markback_limits"],
+        ),
+        statement(
+            "the versions of schools' directories",
+            &roster::VERSIONS,
+            "'[[\"s7\"]]'",
+            &["markback_roster_schools"],
         ),
         statement(
             "the ledger of sessions",

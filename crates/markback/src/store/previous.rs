@@ -8,18 +8,21 @@ use outbox::{Sql, on_pool};
 use serde_json::Value;
 use writeback::{Event, Previous, SkipReason};
 
-use super::{EventState, Store, rows};
+use super::{EventState, Store};
 use crate::store::row::row;
 
 pub(super) static BEFORE: Sql = Sql::new(
-    "SELECT r.id AS later, e.body, e.state, e.decision FROM {rows $1: school text, id text, person text, since int, until int} r \
+    "SELECT r.school, r.id AS later, e.at_ms, e.body, e.state, e.decision FROM {rows $1: school text, id text, person text, since int, until int} r \
      JOIN markback_events e ON e.school = r.school AND e.person = r.person AND e.at_ms >= r.since AND e.at_ms <= r.until \
       AND e.id <> r.id AND e.correction IS NULL",
 );
 
 row! {
-    struct Row {
+    #[derive(Debug)]
+    pub(super) struct Row {
+        school: String,
         later: String,
+        at_ms: i64,
         body: String,
         state: String,
         decision: Option<String>,
@@ -45,23 +48,29 @@ impl Store {
                 (school, &event.id, &event.person, since, until)
             })
             .collect();
-        let (text, table) = (BEFORE.on(self.db.engine()), rows(&table)?);
-        let found: Vec<Row> =
-            on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?;
-        let at: HashMap<_, _> = events
+        let text = BEFORE.on(self.db.engine());
+        let look = async |table: String| {
+            Ok(on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?)
+        };
+        let found = self.asked.before.ask(&table, look).await?;
+        let asked: HashMap<_, _> = events
             .iter()
-            .map(|(event, _)| (event.id.as_str(), event.at))
+            .zip(&table)
+            .map(|((event, _), (.., since, _))| (event.id.as_str(), (event.at, *since)))
             .collect();
         let mut before: HashMap<String, Previous> = HashMap::new();
-        for row in found {
-            let Some((previous, at)) = previous(&row).zip(at.get(row.later.as_str())) else {
+        for row in found.iter().filter(|row| row.school == school) {
+            // Somebody else may have asked about the same event for a longer time.
+            let of_asked = asked.get(row.later.as_str());
+            let of_asked = of_asked.filter(|(_, since)| row.at_ms >= *since);
+            let Some((previous, (at, _))) = previous(row).zip(of_asked) else {
                 continue;
             };
             let is_before = previous.at < *at
                 || (previous.at == *at && row.state != EventState::Received.as_str());
             let latest = before.get(&row.later);
             if is_before && latest.is_none_or(|latest| latest.at < previous.at) {
-                before.insert(row.later, previous);
+                before.insert(row.later.clone(), previous);
             }
         }
         Ok(before)

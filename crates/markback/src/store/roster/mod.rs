@@ -13,6 +13,9 @@ use outbox::{MigrationStep, Migrations};
 pub use feed::{Changes, GroupChange, GroupPage, GroupsRead, Horizon, MemberJson};
 pub(crate) use people::Kept;
 #[cfg(test)]
+pub(super) use people::VERSIONS;
+pub(super) use people::VersionRow;
+#[cfg(test)]
 pub(super) use syncs::LAST_OF_SCHOOL;
 pub(crate) use syncs::{NewSync, SyncEnd, SyncTimes};
 pub use syncs::{SyncRecord, SyncState, SyncWhy};

@@ -11,7 +11,7 @@ use roster::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{corrupt, kind_of, kind_word};
-use crate::store::{Store, rows};
+use crate::store::{Store, row::row, rows};
 
 /// The most rows in one statement.
 const CHUNK: usize = 1_000;
@@ -53,8 +53,19 @@ const PUT_SCHOOL: &str = "INSERT INTO markback_roster_schools (school, seq, prun
      ON CONFLICT (school) DO UPDATE SET seq = excluded.seq, known = excluded.known, ready = excluded.ready, \
      synced_ms = excluded.synced_ms, full_ms = coalesce(excluded.full_ms, markback_roster_schools.full_ms)";
 
-const VERSION: &str =
-    "SELECT synced_ms FROM markback_roster_schools WHERE school = $1 AND ready = 1";
+row! {
+    /// When a school's directory was last written.
+    #[derive(Debug)]
+    pub(in crate::store) struct VersionRow {
+        school: String,
+        synced_ms: i64,
+    }
+}
+
+pub(in crate::store) static VERSIONS: Sql = Sql::new(
+    "SELECT s.school, s.synced_ms FROM {rows $1: school text} r JOIN markback_roster_schools s \
+     ON s.school = r.school AND s.ready = 1",
+);
 
 const READY: &str = "SELECT school FROM markback_roster_schools WHERE ready = 1";
 
@@ -199,10 +210,13 @@ impl Store {
 
     /// The version of the school's directory; `None` before its students have been read for the first time.
     pub(crate) async fn directory_version(&self, school: &SchoolId) -> outbox::Result<Option<i64>> {
-        let school = school.as_str();
-        Ok(
-            on_pool!(self.db, pool => sqlx::query_scalar(VERSION).bind(school).fetch_optional(pool).await)?,
-        )
+        let text = VERSIONS.on(self.db.engine());
+        let look = async |table: String| {
+            Ok(on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?)
+        };
+        let found = self.asked.versions.ask(&[[school.as_str()]], look).await?;
+        let mine = found.iter().find(|row| row.school == school.as_str());
+        Ok(mine.map(|row| row.synced_ms))
     }
 }
 
