@@ -72,7 +72,8 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    run(Arguments::parse().chore).unwrap_or_else(|error| {
+    let done = public_api::as_rustdoc().unwrap_or_else(|| run(Arguments::parse().chore));
+    done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

@@ -1,11 +1,18 @@
 //! The public API of the library crates as text files, so that a review shows each change to it.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context as _, Result, bail};
 use public_api::Builder;
 
 use crate::tree::{Tree, output, read, run, write as write_file};
+
+/// Set where cargo runs this program as rustdoc: see [`as_rustdoc`].
+const RUSTDOC: &str = "XTASK_RUNS_RUSTDOC";
 
 /// The crates to publish.
 const CRATES: [&str; 8] = [
@@ -23,9 +30,10 @@ const RUSTC: &str = "1.95";
 
 /// Writes `docs/public-api/<crate>.txt` for each library crate.
 pub(crate) fn write(tree: &Tree) -> Result<()> {
+    let json = document(tree)?;
     for name in CRATES {
         let path = path(name);
-        write_file(&tree.join(&path), &listing(tree, name)?)?;
+        write_file(&tree.join(&path), &listing(&json, name)?)?;
         println!("wrote {}", path.display());
     }
     Ok(())
@@ -35,7 +43,7 @@ pub(crate) fn write(tree: &Tree) -> Result<()> {
 /// rustdoc's JSON changes between versions.
 pub(crate) fn check(tree: &Tree) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
-    let version = output(std::process::Command::new(rustc).arg("--version"))?;
+    let version = output(Command::new(rustc).arg("--version"))?;
     if !version.starts_with(&format!("rustc {RUSTC}.")) {
         println!(
             "skipped: the public API is compared under Rust {RUSTC} only, and this is {}",
@@ -43,10 +51,11 @@ pub(crate) fn check(tree: &Tree) -> Result<()> {
         );
         return Ok(());
     }
+    let json = document(tree)?;
     let mut stale = Vec::new();
     for name in CRATES {
         let path = path(name);
-        if read(&tree.join(&path)).ok() != Some(listing(tree, name)?) {
+        if read(&tree.join(&path)).ok() != Some(listing(&json, name)?) {
             stale.push(format!("  {}", path.display()));
         }
     }
@@ -65,21 +74,35 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from("docs/public-api").join(format!("{name}.txt"))
 }
 
-/// One line per public item, without derives, blanket implementations and auto traits.
-fn listing(tree: &Tree, name: &str) -> Result<String> {
-    // A folder of its own: the environment variable below would make cargo build everything anew in the usual one.
-    let target = tree.target()?.join("public-api");
+/// Has rustdoc write its JSON for all crates, and returns the folder.
+fn document(tree: &Tree) -> Result<PathBuf> {
     let mut cargo = tree.cargo();
     cargo
-        .env("RUSTC_BOOTSTRAP", "1")
-        .args(["rustdoc", "--quiet", "--lib", "--package", name])
-        .arg("--target-dir")
-        .arg(&target)
-        .args(["--", "-Zunstable-options", "--output-format", "json"]);
+        .env("RUSTDOC", std::env::current_exe()?)
+        .env(
+            RUSTDOC,
+            std::env::var_os("RUSTDOC").unwrap_or_else(|| OsString::from("rustdoc")),
+        )
+        .env("RUSTDOCFLAGS", "-Zunstable-options --output-format json")
+        .args(["doc", "--quiet", "--workspace", "--no-deps", "--lib"]);
     run(&mut cargo)?;
-    let json = target
-        .join("doc")
-        .join(format!("{}.json", name.replace('-', "_")));
+    Ok(tree.target()?.join("doc"))
+}
+
+/// If cargo runs this program as rustdoc: runs the real one, with the unstable option for JSON allowed, and returns how it
+/// ended. With the variable that allows it in its own environment, cargo would build all dependencies anew.
+pub(crate) fn as_rustdoc() -> Option<Result<ExitCode>> {
+    let mut rustdoc = Command::new(std::env::var_os(RUSTDOC)?);
+    rustdoc
+        .env("RUSTC_BOOTSTRAP", "1")
+        .args(std::env::args_os().skip(1));
+    let ended = rustdoc.status().context("cannot run rustdoc");
+    Some(ended.map(|status| ExitCode::from(u8::from(!status.success()))))
+}
+
+/// One line per public item, without derives, blanket implementations and auto traits.
+fn listing(json: &Path, name: &str) -> Result<String> {
+    let json = json.join(format!("{}.json", name.replace('-', "_")));
     let api = Builder::from_rustdoc_json(&json)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)
