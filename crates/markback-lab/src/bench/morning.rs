@@ -34,7 +34,7 @@ pub(super) const SPEED: u32 = 10;
 pub(super) const PUPILS: usize = 1_500;
 pub(super) const LASTS: Duration = Duration::from_secs(30 * 60);
 /// How long before the others the first pupils come, how many, and how far apart, so that each has a register.
-const BEFORE: TimeDelta = TimeDelta::minutes(30);
+const BEFORE: TimeDelta = TimeDelta::minutes(20);
 const EARLY: usize = 2;
 const EARLY_APART: TimeDelta = TimeDelta::minutes(1);
 /// How long the MIS takes to have a mark that Wonde has accepted.

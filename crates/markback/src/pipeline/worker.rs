@@ -35,7 +35,8 @@ use crate::{
 const REST_AT_LEAST: Duration = Duration::from_millis(5);
 /// The longest pause after a look that found nothing.
 const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How long at least the answer counts which schools' marks go now, unless marks wait for a shorter time altogether.
+/// How long at least the answer counts which schools' marks go now, and no more than a tenth of `poll` or a quarter of the time
+/// that marks wait.
 const GATHER_CHECK: Duration = Duration::from_millis(100);
 /// The shortest time between two claims of a few events to decide, and no more than a tenth of `poll`. In a stream of events
 /// each claim and each commit then serves several; the first event after a pause is claimed at once.
@@ -445,7 +446,8 @@ impl Workers {
 
     /// How soon it is looked again which schools' marks go.
     fn gather_check(&self) -> Duration {
-        (self.gathering.settings().window / 4).min(GATHER_CHECK)
+        let window = self.gathering.settings().window;
+        GATHER_CHECK.min(self.config.poll / 10).min(window / 4)
     }
 }
 
