@@ -56,7 +56,7 @@ const WORK: [(&str, &str, Of); 15] = [
     ("intake of lists of 100", "µs/event", Of::One),
     ("to accepted, with deciding", "µs/event", Of::One),
     ("one event", "ms", Of::One),
-    ("a person's events", "ms", Of::One),
+    ("a person's latest events", "ms", Of::One),
     ("a school's latest events", "ms", Of::One),
     ("a school's problems", "ms", Of::One),
     ("the page Today", "ms", Of::One),

@@ -24,6 +24,8 @@ use crate::bench::stage::{Stage, TEMPLATE};
 const REPEATS: usize = 9;
 /// The school days on which a draft is tried.
 const TRIED_DAYS: u32 = 5;
+/// How many of a person's latest events are read: everybody has as many at each size, so that what is read does not grow.
+const OF_PERSON: u32 = 4;
 /// Events that wait for a person stay.
 const UNDECIDED: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// How old the old day is at most.
@@ -84,7 +86,11 @@ async fn figures(
         limit: 50,
         ..EventFilter::default()
     };
-    let (latest, of_person) = (filter(&[], None), filter(&[], Some(&person)));
+    let latest = filter(&[], None);
+    let of_person = EventFilter {
+        limit: OF_PERSON,
+        ..filter(&[], Some(&person))
+    };
     let problems = filter(
         &[
             EventState::Failed,
