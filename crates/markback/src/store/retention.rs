@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use outbox::{Retention, Sql, on_tx};
+use outbox::{Retention, Sql, on_pool, on_tx};
 use serde::Serialize;
 
 use super::{
@@ -33,23 +33,78 @@ pub struct Pruned {
     pub register: u64,
 }
 
+/// Rows that are removed from the oldest on, around others as old that stay.
+pub(super) struct Aged {
+    /// The times of the first and the last of the next `$2` rows, and how many they are: before `$1`, and not before `$3`.
+    pub(super) find: Sql,
+    /// Removes them; the last is not after `$4`.
+    pub(super) remove: Sql,
+}
+
+macro_rules! aged {
+    ($table:literal, $at:literal, $which:literal, [$keys:literal $end:literal]) => {
+        Aged {
+            find: Sql::new(concat!(
+                "SELECT min(f.at), max(f.at), count(*) FROM (SELECT r.",
+                $at,
+                " AS at FROM ",
+                $table,
+                " r \
+                 WHERE r.",
+                $at,
+                " < $1 AND r.",
+                $at,
+                " >= $3 AND ",
+                $which,
+                " ORDER BY r.",
+                $at,
+                " LIMIT $2) f"
+            )),
+            remove: Sql::new(concat!(
+                "DELETE FROM ",
+                $table,
+                " WHERE ",
+                $keys,
+                " FROM ",
+                $table,
+                " r \
+                 WHERE r.",
+                $at,
+                " < $1 AND r.",
+                $at,
+                " >= $3 AND r.",
+                $at,
+                " <= $4 AND ",
+                $which,
+                " ORDER BY r.",
+                $at,
+                " LIMIT $2",
+                $end
+            )),
+        }
+    };
+}
+
 /// Events that wait for a person stay until a decision, or for a longer time.
-pub(super) static EVENTS: Sql = Sql::new(
-    "DELETE FROM markback_events WHERE (school, id) IN (SELECT school, id FROM markback_events \
-     WHERE received_ms < $1 AND received_ms >= $3 AND settled_ms < $1 AND state NOT IN ('failed', 'rejected', 'unconfirmed') \
-     ORDER BY received_ms LIMIT $2) RETURNING received_ms",
+pub(super) static EVENTS: Aged = aged!(
+    "markback_events",
+    "received_ms",
+    "r.settled_ms < $1 AND r.state NOT IN ('failed', 'rejected', 'unconfirmed')",
+    ["(school, id) IN (SELECT r.school, r.id" ")"]
 );
 
-pub(super) static UNDECIDED: Sql = Sql::new(
-    "DELETE FROM markback_events WHERE (school, id) IN (SELECT school, id FROM markback_events \
-     WHERE received_ms < $1 AND received_ms >= $3 AND settled_ms < $1 ORDER BY received_ms LIMIT $2) RETURNING received_ms",
+pub(super) static UNDECIDED: Aged = aged!(
+    "markback_events",
+    "received_ms",
+    "r.settled_ms < $1",
+    ["(school, id) IN (SELECT r.school, r.id" ")"]
 );
 
-pub(super) static AUDIT: Sql = Sql::new(
-    "DELETE FROM markback_audit WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {a.rowid|a.ctid} FROM markback_audit a \
-     WHERE a.at_ms < $1 AND a.at_ms >= $3 \
-       AND NOT EXISTS (SELECT 1 FROM markback_events e WHERE e.school = a.school AND e.id = a.event) \
-     ORDER BY a.at_ms LIMIT $2{)|))} RETURNING at_ms",
+pub(super) static AUDIT: Aged = aged!(
+    "markback_audit",
+    "at_ms",
+    "NOT EXISTS (SELECT 1 FROM markback_events e WHERE e.school = r.school AND e.id = r.event)",
+    ["{rowid IN (|ctid = ANY(ARRAY(}SELECT {r.rowid|r.ctid}" "{)|))}"]
 );
 
 /// A session is past by the calendar, whatever the school's time zone.
@@ -131,24 +186,29 @@ impl Store {
         Ok(past + self.remove(&UNDATED, unread.timestamp_millis()).await?)
     }
 
-    /// Removes as [`remove`](Self::remove) does, and begins each batch where the one before ended: rows that stay, although
-    /// they are old, are looked at once in a pass and not once in each batch.
-    async fn remove_onwards(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {
+    /// Removes as [`remove`](Self::remove) does, and begins each batch where the one before ended. Old rows that stay are
+    /// looked at once in a pass, and without SQLite's only writing connection, which intake would wait for.
+    async fn remove_onwards(&self, aged: &'static Aged, before: i64) -> outbox::Result<u64> {
+        let engine = self.db.engine();
+        let (find, remove) = (aged.find.on(engine), aged.remove.on(engine));
         let (mut removed, mut from) = (0, i64::MIN);
         loop {
+            let (first, last, found): (Option<i64>, Option<i64>, i64) = on_pool!(self.db, pool => {
+                sqlx::query_as(find).bind(before).bind(BATCH).bind(from).fetch_one(pool).await
+            })?;
+            let Some((first, last)) = first.zip(last) else {
+                return Ok(removed);
+            };
             let mut tx = self.db.begin().await?;
-            let text = sql.on(tx.engine());
-            let times: Vec<i64> = on_tx!(tx, conn => {
-                sqlx::query_scalar(text).bind(before).bind(BATCH).bind(from).fetch_all(conn).await
+            removed += on_tx!(tx, conn => {
+                let batch = sqlx::query(remove).bind(before).bind(BATCH).bind(first).bind(last);
+                batch.execute(conn).await.map(|done| done.rows_affected())
             })?;
             tx.commit().await?;
-            removed += u64::try_from(times.len()).unwrap_or_default();
-            match times.iter().max() {
-                Some(latest) if i64::try_from(times.len()).is_ok_and(|count| count >= BATCH) => {
-                    from = *latest;
-                }
-                _ => return Ok(removed),
+            if found < BATCH {
+                return Ok(removed);
             }
+            from = last;
             // Let other transactions run.
             tokio::task::yield_now().await;
         }
@@ -188,6 +248,21 @@ mod tests {
         assert_eq!(store.prune(DAY, 36_500 * DAY).await.unwrap().events, 0);
         let pruned = store.prune(DAY, DAY).await.unwrap();
         assert_eq!((pruned.events, pruned.audit), (100, 100));
+    }
+
+    /// Intake waits for it on SQLite.
+    #[tokio::test]
+    async fn what_stays_does_not_take_the_writing_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("markback.db").display());
+        let store = plans::filled(&url).await;
+        store.prune(DAY, 36_500 * DAY).await.unwrap();
+        let writing = store.database().begin().await.unwrap();
+        for aged in [&EVENTS, &AUDIT] {
+            let before = store.now_ms();
+            assert_eq!(store.remove_onwards(aged, before).await.unwrap(), 0);
+        }
+        drop(writing);
     }
 
     #[tokio::test]
