@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 30_000)]
     pub events: usize,
     /// Duration of the intake of 500 events per second for each store
-    #[arg(long, value_name = "S", default_value_t = 8)]
+    #[arg(long, value_name = "S", default_value_t = 40)]
     pub seconds: u64,
     /// Stores to measure; PostgreSQL needs --postgres-url
     #[arg(long, value_enum, default_value = "all")]
@@ -112,7 +112,7 @@ pub enum What {
 #[derive(Debug, clap::Args)]
 pub struct IntakeArgs {
     /// Duration of the intake of 500 events per second for each store
-    #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "S", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub seconds: u64,
     /// The PostgreSQL server
     #[command(flatten)]

@@ -138,7 +138,7 @@ pub(super) async fn measure(args: &NationArgs, bars: &Bars) -> anyhow::Result<Na
         nodes.push(Node::start(&path, &fresh).await?);
     }
     let store = parts::open(&fresh).await?;
-    let reading = all_read(&nodes, &store);
+    let reading = all_read(stage.schools.len(), &store);
     bars.during("reading all schools", reading).await?;
     let (read, read_requests) = (begin.elapsed(), stage.sandbox.requests());
 
@@ -239,13 +239,16 @@ fn settings(stage: &Stage, args: &NationArgs) -> anyhow::Result<PathBuf> {
 }
 
 /// Waits until the people and the registers of all schools have been read.
-async fn all_read(nodes: &[Node], store: &Store) -> anyhow::Result<()> {
-    let http = load::client()?;
+async fn all_read(schools: usize, store: &Store) -> anyhow::Result<()> {
+    const READ: &str = "SELECT count(*) FROM markback_roster_schools WHERE ready = 1";
     let all = async {
-        for node in nodes {
-            while !node.has_read_all(&http).await? {
-                tokio::time::sleep(LOOK_EVERY).await;
+        loop {
+            let read: i64 =
+                on_pool!(store.database(), pool => sqlx::query_scalar(READ).fetch_one(pool).await)?;
+            if usize::try_from(read)? >= schools {
+                break;
             }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         parts::registers_read(store, READ_WITHIN).await
     };

@@ -82,16 +82,6 @@ impl Node {
         format!("{}/v1/schools/{school}/events", self.address)
     }
 
-    /// Whether it has loaded the people of all schools.
-    pub(super) async fn has_read_all(&self, http: &Client) -> anyhow::Result<bool> {
-        let answer = http.get(format!("{}/readyz", self.address)).send().await?;
-        let ready: Value = answer.json().await?;
-        let count = |pointer| ready.pointer(pointer).and_then(Value::as_u64);
-        let all =
-            count("/people/schools").context("a node does not say how many schools it has")?;
-        Ok(count("/people/read") == Some(all))
-    }
-
     /// Waits until it has loaded the schools' people.
     pub(super) async fn knows_people(&self, http: &Client, stage: &Stage) -> anyhow::Result<()> {
         let schools: Vec<&str> = stage.schools.iter().map(|school| &*school.id).collect();

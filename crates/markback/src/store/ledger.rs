@@ -77,27 +77,17 @@ impl Store {
         };
         let table: Vec<_> = keys.iter().map(columns).collect();
         let found = self.asked.ledger.ask(&table, look).await?;
-        let days: HashMap<_, _> = keys
-            .iter()
-            .map(|key| (key.date, key.date.to_string()))
-            .collect();
         let asked: HashSet<_> = keys
             .iter()
-            .filter_map(|key| {
-                Some((
-                    &*key.school,
-                    key.student.as_str(),
-                    &**days.get(&key.date)?,
-                    key.session.as_str(),
-                ))
+            .map(|key| {
+                let (school, student, day, session) = columns(key);
+                (school, student, day.to_string(), session)
             })
             .collect();
-        found
-            .iter()
-            .filter(|row| asked.contains(&(&*row.school, &*row.student, &*row.day, &*row.session)))
-            .cloned()
-            .map(read)
-            .collect()
+        let is_asked = |row: &&Row| {
+            asked.contains(&(&*row.school, &*row.student, row.day.clone(), &*row.session))
+        };
+        found.iter().filter(is_asked).cloned().map(read).collect()
     }
 
     /// Applies changes in the given order. Returns for each whether it applied. The rows stay locked until the
