@@ -11,8 +11,8 @@ use public_api::Builder;
 
 use crate::tree::{Tree, output, read, run, write as write_file};
 
-/// Set where cargo runs this program as rustdoc: see [`as_rustdoc`].
-const RUSTDOC: &str = "XTASK_RUNS_RUSTDOC";
+/// The variable with the real rustdoc, set where cargo runs this program in its place: see [`as_rustdoc`].
+const REAL_RUSTDOC: &str = "XTASK_REAL_RUSTDOC";
 
 /// The crates to publish.
 const CRATES: [&str; 8] = [
@@ -80,7 +80,7 @@ fn document(tree: &Tree) -> Result<PathBuf> {
     cargo
         .env("RUSTDOC", std::env::current_exe()?)
         .env(
-            RUSTDOC,
+            REAL_RUSTDOC,
             std::env::var_os("RUSTDOC").unwrap_or_else(|| OsString::from("rustdoc")),
         )
         .env("RUSTDOCFLAGS", "-Zunstable-options --output-format json")
@@ -92,7 +92,7 @@ fn document(tree: &Tree) -> Result<PathBuf> {
 /// If cargo runs this program as rustdoc: runs the real one, with the unstable option for JSON allowed, and returns how it
 /// ended. With the variable that allows it in its own environment, cargo would build all dependencies anew.
 pub(crate) fn as_rustdoc() -> Option<Result<ExitCode>> {
-    let mut rustdoc = Command::new(std::env::var_os(RUSTDOC)?);
+    let mut rustdoc = Command::new(std::env::var_os(REAL_RUSTDOC)?);
     rustdoc
         .env("RUSTC_BOOTSTRAP", "1")
         .args(std::env::args_os().skip(1));

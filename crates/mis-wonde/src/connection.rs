@@ -160,8 +160,8 @@ impl Connection {
         context.with_client(self)
     }
 
-    /// This connection with what an earlier one has proved of the same school's Wonde, so that it is not proved again. What
-    /// did not work then is tried once more.
+    /// Takes over what an earlier connection to the same school and MIS has shown to be reliable, so that it is not checked
+    /// again. What failed on the earlier one is tried again.
     #[must_use]
     pub fn succeeding(self, earlier: &Self) -> Self {
         let is_same = self.inner.school.id() == earlier.inner.school.id()

@@ -240,14 +240,8 @@ fn settings(stage: &Stage, args: &NationArgs) -> anyhow::Result<PathBuf> {
 
 /// Waits until the people and the registers of all schools have been read.
 async fn all_read(schools: usize, store: &Store) -> anyhow::Result<()> {
-    const READ: &str = "SELECT count(*) FROM markback_roster_schools WHERE ready = 1";
     let all = async {
-        loop {
-            let read: i64 =
-                on_pool!(store.database(), pool => sqlx::query_scalar(READ).fetch_one(pool).await)?;
-            if usize::try_from(read)? >= schools {
-                break;
-            }
+        while store.schools_ready().await?.len() < schools {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         parts::registers_read(store, READ_WITHIN).await

@@ -35,8 +35,8 @@ use crate::{
 const REST_AT_LEAST: Duration = Duration::from_millis(5);
 /// The longest pause after a look that found nothing.
 const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How long at least the answer counts which schools' marks go now, and no more than a tenth of `poll` or a quarter of the time
-/// that marks wait.
+/// The pause between two looks at which schools' marks go now. It is at most a tenth of `poll`, and at most a quarter of
+/// `gather.window`.
 const GATHER_CHECK: Duration = Duration::from_millis(100);
 /// The shortest time between two claims of a few events to decide, and no more than a tenth of `poll`. In a stream of events
 /// each claim and each commit then serves several; the first event after a pause is claimed at once.

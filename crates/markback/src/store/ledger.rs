@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use mis_core::{Session, StudentId};
-use outbox::{Sql, Tx, on_pool, on_tx};
+use outbox::{Sql, Tx, on_tx};
 use serde::Serialize;
 use writeback::{Arrival, Standing};
 
@@ -71,12 +71,8 @@ impl Store {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        let text = LOOK.on(self.db.engine());
-        let look = async |table: String| {
-            Ok(on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?)
-        };
         let table: Vec<_> = keys.iter().map(columns).collect();
-        let found = self.asked.ledger.ask(&table, look).await?;
+        let found = self.ask_together(&self.asked.ledger, &LOOK, &table).await?;
         let asked: HashSet<_> = keys
             .iter()
             .map(|key| {

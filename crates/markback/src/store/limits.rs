@@ -84,7 +84,7 @@ row! {
 
 pub(super) static OF_SCHOOLS: Sql = Sql::new(
     "SELECT l.* FROM {rows $1: school text, mis text} r JOIN markback_limits l \
-     ON l.school = r.school AND l.mis = r.mis AND l.until_ms > $2",
+     ON l.school = r.school AND l.mis = r.mis",
 );
 const ALL: &str = "SELECT * FROM markback_limits WHERE until_ms > $1 ORDER BY school, mis, ability";
 
@@ -104,16 +104,13 @@ static LEARN: Sql = Sql::new(
 impl Store {
     /// The limits of a school's MIS now.
     async fn limits(&self, school: &str, mis: &str) -> outbox::Result<Vec<Limit>> {
-        let (text, now) = (OF_SCHOOLS.on(self.db.engine()), self.now_ms());
-        let look = async |table: String| {
-            Ok(on_pool!(self.db, pool => {
-                sqlx::query_as(text).bind(&table).bind(now).fetch_all(pool).await
-            })?)
-        };
-        let found = self.asked.limits.ask(&[(school, mis)], look).await?;
+        let (keys, now) = ([(school, mis)], self.now_ms());
+        let found = self
+            .ask_together(&self.asked.limits, &OF_SCHOOLS, &keys)
+            .await?;
         Ok(found
             .iter()
-            .filter(|row| row.school == school && row.mis == mis)
+            .filter(|row| row.school == school && row.mis == mis && row.until_ms > now)
             .cloned()
             .filter_map(read)
             .map(|row| row.limit)

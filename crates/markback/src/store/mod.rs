@@ -42,6 +42,7 @@ use outbox::{
     on_pool, on_tx,
 };
 use serde::Serialize;
+use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 
 use self::together::Together;
 use crate::clock::SharedClock;
@@ -364,6 +365,23 @@ impl Store {
     /// The same in ms.
     pub fn now_ms(&self) -> i64 {
         self.clock.now().timestamp_millis()
+    }
+
+    /// The rows that a statement finds for these keys as `$1`, and for those that others ask for at the same time.
+    async fn ask_together<Row>(
+        &self,
+        together: &Together<Row>,
+        statement: &'static Sql,
+        keys: &[impl Serialize],
+    ) -> outbox::Result<Arc<[Row]>>
+    where
+        Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin,
+    {
+        let text = statement.on(self.db.engine());
+        let find = async |table: String| {
+            Ok(on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?)
+        };
+        together.ask(keys, find).await
     }
 
     /// Runs a statement with rows as `$1` and the present time in ms as `$2`; does nothing without rows.

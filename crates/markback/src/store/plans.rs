@@ -157,7 +157,7 @@ fn statements() -> Vec<Statement> {
         statement(
             "what schools' MISs refuse",
             &limits::OF_SCHOOLS,
-            "'[[\"s7\",\"sims\"]]', 9",
+            "'[[\"s7\",\"sims\"]]'",
             &["markback_limits"],
         ),
         statement(

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::TimeDelta;
 use mis_core::EventKind;
-use outbox::{Sql, on_pool};
+use outbox::Sql;
 use serde_json::Value;
 use writeback::{Event, Previous, SkipReason};
 
@@ -12,7 +12,8 @@ use super::{EventState, Store};
 use crate::store::row::row;
 
 pub(super) static BEFORE: Sql = Sql::new(
-    "SELECT r.school, r.id AS later, e.at_ms, e.body, e.state, e.decision FROM {rows $1: school text, id text, person text, since int, until int} r \
+    "SELECT r.school, r.id AS later, e.at_ms, e.body, e.state, e.decision \
+     FROM {rows $1: school text, id text, person text, since int, until int} r \
      JOIN markback_events e ON e.school = r.school AND e.person = r.person AND e.at_ms >= r.since AND e.at_ms <= r.until \
       AND e.id <> r.id AND e.correction IS NULL",
 );
@@ -48,11 +49,9 @@ impl Store {
                 (school, &event.id, &event.person, since, until)
             })
             .collect();
-        let text = BEFORE.on(self.db.engine());
-        let look = async |table: String| {
-            Ok(on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?)
-        };
-        let found = self.asked.before.ask(&table, look).await?;
+        let found = self
+            .ask_together(&self.asked.before, &BEFORE, &table)
+            .await?;
         let asked: HashMap<_, _> = events
             .iter()
             .zip(&table)

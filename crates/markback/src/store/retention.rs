@@ -41,21 +41,30 @@ pub(super) struct Aged {
     pub(super) remove: Sql,
 }
 
+/// Rows `r` before `$1` and not before `$3`.
+macro_rules! old_rows {
+    ($table:literal, $at:literal, $which:literal) => {
+        concat!(
+            " FROM ",
+            $table,
+            " r WHERE r.",
+            $at,
+            " < $1 AND r.",
+            $at,
+            " >= $3 AND ",
+            $which
+        )
+    };
+}
+
 macro_rules! aged {
     ($table:literal, $at:literal, $which:literal, [$keys:literal $end:literal]) => {
         Aged {
             find: Sql::new(concat!(
                 "SELECT min(f.at), max(f.at), count(*) FROM (SELECT r.",
                 $at,
-                " AS at FROM ",
-                $table,
-                " r \
-                 WHERE r.",
-                $at,
-                " < $1 AND r.",
-                $at,
-                " >= $3 AND ",
-                $which,
+                " AS at",
+                old_rows!($table, $at, $which),
                 " ORDER BY r.",
                 $at,
                 " LIMIT $2) f"
@@ -65,18 +74,10 @@ macro_rules! aged {
                 $table,
                 " WHERE ",
                 $keys,
-                " FROM ",
-                $table,
-                " r \
-                 WHERE r.",
+                old_rows!($table, $at, $which),
+                " AND r.",
                 $at,
-                " < $1 AND r.",
-                $at,
-                " >= $3 AND r.",
-                $at,
-                " <= $4 AND ",
-                $which,
-                " ORDER BY r.",
+                " <= $4 ORDER BY r.",
                 $at,
                 " LIMIT $2",
                 $end

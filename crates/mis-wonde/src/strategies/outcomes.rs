@@ -7,7 +7,8 @@
 //!   believed about registers that are still open.
 //! - After that, it is also believed about those that are done without any error. About all others Wonde is asked one by
 //!   one.
-//! - A list that differs, lacks the registers within as many rows as are worth reading, or fails is not read again on this connection.
+//! - A list that differs, lacks the registers within as many rows as are worth reading, or fails is not read again on
+//!   this connection.
 //!
 //! What is proved is handed on to the connections that succeed this one, and what failed is tried again by them: see
 //! [`Connection::succeeding`].

@@ -210,11 +210,10 @@ impl Store {
 
     /// The version of the school's directory; `None` before its students have been read for the first time.
     pub(crate) async fn directory_version(&self, school: &SchoolId) -> outbox::Result<Option<i64>> {
-        let text = VERSIONS.on(self.db.engine());
-        let look = async |table: String| {
-            Ok(on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?)
-        };
-        let found = self.asked.versions.ask(&[[school.as_str()]], look).await?;
+        let keys = [[school.as_str()]];
+        let found = self
+            .ask_together(&self.asked.versions, &VERSIONS, &keys)
+            .await?;
         let mine = found.iter().find(|row| row.school == school.as_str());
         Ok(mine.map(|row| row.synced_ms))
     }
