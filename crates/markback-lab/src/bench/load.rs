@@ -9,7 +9,7 @@ use std::{
 use anyhow::ensure;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use hdrhistogram::Histogram;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, StatusCode, header::RETRY_AFTER};
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -34,8 +34,16 @@ pub(super) fn client() -> reqwest::Result<Client> {
         .build()
 }
 
-/// Sends one event after the other at this rate without waiting for responses, and returns the latencies in microseconds.
-/// A latency counts from the time at which its event was due, so that a slow sender does not hide delays.
+/// How the service took events that were sent at their times.
+pub(super) struct Taken {
+    /// In microseconds. A latency counts from the time at which its event was due, so that neither a slow sender nor a
+    /// service that turns events away hides delays.
+    pub(super) latencies: Histogram<u64>,
+    /// How often an event was turned away and sent again.
+    pub(super) again: u64,
+}
+
+/// Sends one event after the other at this rate without waiting for responses.
 pub(super) async fn at_rate(
     http: &Client,
     stage: &Stage,
@@ -43,40 +51,48 @@ pub(super) async fn at_rate(
     events: Vec<Sent>,
     per_second: u32,
     each: impl Fn(),
-) -> anyhow::Result<Histogram<u64>> {
+) -> anyhow::Result<Taken> {
     let gap = Duration::from_secs(1) / per_second;
     let due = (0u32..).zip(events).map(|(n, sent)| (gap * n, sent));
     on_time(http, stage, std::slice::from_ref(node), due, each).await
 }
 
-/// Sends each event at its time, counted from now, to one node after the other. Returns the latencies as [`at_rate`] does.
+/// Sends each event at its time, counted from now, to one node after the other.
 pub(super) async fn on_time(
     http: &Client,
     stage: &Stage,
     nodes: &[Node],
     events: impl Iterator<Item = (Duration, Sent)>,
     each: impl Fn(),
-) -> anyhow::Result<Histogram<u64>> {
+) -> anyhow::Result<Taken> {
     let begin = Instant::now();
-    let mut answers = JoinSet::new();
-    let mut latencies = Histogram::new(3)?;
+    let mut answers: JoinSet<anyhow::Result<(Duration, u64)>> = JoinSet::new();
+    let mut taken = Taken {
+        latencies: Histogram::new(3)?,
+        again: 0,
+    };
+    let mut add = |(latency, again): (Duration, u64)| -> anyhow::Result<()> {
+        taken.latencies.record(u64::try_from(latency.as_micros())?)?;
+        taken.again += again;
+        Ok(())
+    };
     for ((due, sent), node) in events.zip(nodes.iter().cycle()) {
         let due = begin + due;
         tokio::time::sleep_until(due.into()).await;
         let (http, key, url) = (http.clone(), stage.key.clone(), url(stage, node, &sent)?);
         answers.spawn(async move {
-            post(&http, &url, &key, &sent.event).await?;
-            anyhow::Ok(due.elapsed())
+            let again = post(&http, &url, &key, &sent.event).await?;
+            Ok((due.elapsed(), again))
         });
         while let Some(answer) = answers.try_join_next() {
-            latencies.record(u64::try_from(answer??.as_micros())?)?;
+            add(answer??)?;
         }
         each();
     }
     while let Some(answer) = answers.join_next().await {
-        latencies.record(u64::try_from(answer??.as_micros())?)?;
+        add(answer??)?;
     }
-    Ok(latencies)
+    Ok(taken)
 }
 
 /// Sends one event per request as fast as possible, and returns the duration.
@@ -147,13 +163,24 @@ fn url(stage: &Stage, node: &Node, sent: &Sent) -> anyhow::Result<String> {
     Ok(node.events(&school.id))
 }
 
-async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Result<()> {
-    let response = http.post(url).bearer_auth(key).json(body).send().await?;
-    let status = response.status();
-    let text = response.text().await?;
-    ensure!(
-        status == StatusCode::ACCEPTED,
-        "the service answered {status}: {text}"
-    );
-    Ok(())
+/// Sends events until they are taken, and returns how often they were turned away.
+async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Result<u64> {
+    let mut again = 0;
+    loop {
+        let response = http.post(url).bearer_auth(key).json(body).send().await?;
+        let status = response.status();
+        let pause = response.headers().get(RETRY_AFTER);
+        let pause = pause.and_then(|pause| pause.to_str().ok()?.parse().ok());
+        if let (StatusCode::SERVICE_UNAVAILABLE, Some(seconds)) = (status, pause) {
+            again += 1;
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            continue;
+        }
+        let text = response.text().await?;
+        ensure!(
+            status == StatusCode::ACCEPTED,
+            "the service answered {status}: {text}"
+        );
+        return Ok(again);
+    }
 }

@@ -95,7 +95,7 @@ pub(super) async fn steady(
         events.extend(stage.sign_ins(wanted - events.len(), session));
     }
     let bar = bars.counting(format!("{RATE} events a second"), events.len());
-    let latencies = load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
+    let taken = load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
     let begin = Instant::now();
     while on_its_way(&opened).await? > 0 {
         anyhow::ensure!(
@@ -107,7 +107,7 @@ pub(super) async fn steady(
     bar.finish_and_clear();
     opened.database().close().await;
     let steady = Steady {
-        latencies,
+        latencies: taken.latencies,
         events: wanted,
         behind: begin.elapsed(),
         memory: node.peak_memory(),
@@ -189,7 +189,7 @@ pub(super) struct Drain {
     /// Accepted events per second, from the acceptance of a fifth of the events to that of seven tenths: before that each
     /// node reads registers, and after that the last marks of each school wait for others.
     pub(super) sustained: f64,
-    /// The load of the machine's cores, from 0 to 1.
+    /// The load of the machine's cores during the same part, from 0 to 1.
     pub(super) busy: Option<f64>,
     /// The processor time that the nodes needed, and this process with sandbox and sender.
     pub(super) nodes_cpu: Option<Duration>,
@@ -237,7 +237,6 @@ pub(super) async fn drain_on(
 
     stage.sandbox.reset_requests();
     let bar = bars.counting(format!("to accepted, {count} node(s)"), stage.events);
-    let busy = Load::start();
     let cpu = || {
         nodes
             .iter()
@@ -250,11 +249,18 @@ pub(super) async fn drain_on(
     // Whoever looks into an SQLite file from outside wakes nobody: one more event does.
     let spare = stage.spare();
     load::one_by_one(&http, stage, first, spare, || ()).await?;
+    let (from, until) = (stage.events / 5, stage.events * 7 / 10);
+    let (mut load, mut busy) = (None, None);
     let watch = Instant::now();
     let (events, last) = loop {
         let open = on_its_way(&store).await?;
         let (accepted, last) = accepted(&store, stored_until).await?;
         bar.set_position(accepted);
+        if (u64::try_from(from)?..u64::try_from(until)?).contains(&accepted) {
+            load = load.or_else(Load::start);
+        } else {
+            busy = busy.or_else(|| load.take().map(Load::since_start));
+        }
         if open == 0 {
             // A pupil without a lesson in the afternoon has nothing that could bear a mark: a few are refused.
             anyhow::ensure!(
@@ -272,14 +278,12 @@ pub(super) async fn drain_on(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
-    let busy = busy.map(Load::since_start);
     let since = |now: Option<Duration>, before| Some(now?.saturating_sub(before?));
     let (nodes_cpu, own_cpu) = (
         since(cpu(), nodes_before),
         since(processor_time(std::process::id()), own_before),
     );
     bar.finish_and_clear();
-    let (from, until) = (events / 5, events * 7 / 10);
     let between = accepted_at(&store, stored_until, until).await?
         - accepted_at(&store, stored_until, from).await?;
     let memory = nodes.iter().filter_map(Node::peak_memory);

@@ -95,7 +95,7 @@ fn spent(drain: &Drain) -> String {
         format!("sandbox and sender {}; ", number(per_event(own, drain)))
     });
     let busy = drain.busy.map_or_else(String::new, |busy| {
-        format!("all cores {:.0} % busy", busy * 100.0)
+        format!("all cores {:.0} % busy meanwhile", busy * 100.0)
     });
     own + &busy
 }
@@ -404,12 +404,13 @@ impl Report {
             Duration::from_millis(waits.value_at_quantile(quantile)).as_secs_f64()
         };
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let (events, reads, nightly, busiest, backlog) = (
+        let (events, reads, nightly, busiest, backlog, again) = (
             nation.events as f64,
             nation.read_requests.total as f64,
             nation.nightly_requests() as f64,
             nation.busiest_minute as f64,
             nation.backlog as f64,
+            nation.intake.again as f64,
         );
         let [often, peak] = [1.0, 4.05].map(|times| events / 1_800.0 * times);
         let rate = f64::from(DEFAULT_RATE);
@@ -446,7 +447,7 @@ impl Report {
             "people alone; the aim is eight hours with one token at the default rate".to_owned();
         let micros = |quantile| {
             millis(Duration::from_micros(
-                nation.intake.value_at_quantile(quantile),
+                nation.intake.latencies.value_at_quantile(quantile),
             ))
         };
         self.add(
@@ -461,7 +462,11 @@ impl Report {
             micros(0.99),
             "ms",
         )
-        .aim(Aim::Below(50.0));
+        .aim(Aim::Below(50.0))
+        .remark = format!(
+            "{} requests were turned away and sent again",
+            number(again)
+        );
         let accepted = |quantile| seconds(&nation.accepted, quantile);
         self.add(
             "a nation: intake to accepted, 50th percentile",
