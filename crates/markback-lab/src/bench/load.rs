@@ -72,7 +72,9 @@ pub(super) async fn on_time(
         again: 0,
     };
     let mut add = |(latency, again): (Duration, u64)| -> anyhow::Result<()> {
-        taken.latencies.record(u64::try_from(latency.as_micros())?)?;
+        taken
+            .latencies
+            .record(u64::try_from(latency.as_micros())?)?;
         taken.again += again;
         Ok(())
     };

@@ -463,10 +463,7 @@ impl Report {
             "ms",
         )
         .aim(Aim::Below(50.0))
-        .remark = format!(
-            "{} requests were turned away and sent again",
-            number(again)
-        );
+        .remark = format!("{} requests were turned away and sent again", number(again));
         let accepted = |quantile| seconds(&nation.accepted, quantile);
         self.add(
             "a nation: intake to accepted, 50th percentile",
