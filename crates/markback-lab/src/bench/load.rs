@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::bail;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use hdrhistogram::Histogram;
 use reqwest::{Client, StatusCode, header::RETRY_AFTER};
@@ -22,6 +22,8 @@ use super::{
 const AT_ONCE: usize = 64;
 /// The maximum number of concurrent lists.
 const LISTS_AT_ONCE: usize = 8;
+/// How often an event may be turned away before the measurement fails. The service asks for a second each time.
+const TURNED_AWAY_AT_MOST: u64 = 600;
 /// Events in one list.
 const LIST: usize = 100;
 
@@ -165,24 +167,53 @@ fn url(stage: &Stage, node: &Node, sent: &Sent) -> anyhow::Result<String> {
     Ok(node.events(&school.id))
 }
 
-/// Sends events until they are taken, and returns how often they were turned away.
+/// Sends events until the service takes them, and returns how often it turned them away.
 async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Result<u64> {
     let mut again = 0;
     loop {
         let response = http.post(url).bearer_auth(key).json(body).send().await?;
         let status = response.status();
         let pause = response.headers().get(RETRY_AFTER);
-        let pause = pause.and_then(|pause| pause.to_str().ok()?.parse().ok());
-        if let (StatusCode::SERVICE_UNAVAILABLE, Some(seconds)) = (status, pause) {
-            again += 1;
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            continue;
-        }
+        let pause = pause.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        // Reading the whole answer lets the next request have the connection.
         let text = response.text().await?;
-        ensure!(
-            status == StatusCode::ACCEPTED,
-            "the service answered {status}: {text}"
-        );
-        return Ok(again);
+        match (status, pause) {
+            (StatusCode::ACCEPTED, _) => return Ok(again),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(seconds)) if again < TURNED_AWAY_AT_MOST => {
+                again += 1;
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+            _ => bail!("the service answered {status}: {text}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+    use super::*;
+
+    async fn posted(busy: &ResponseTemplate) -> anyhow::Result<u64> {
+        let service = MockServer::start().await;
+        let busy = Mock::given(any()).respond_with(busy.clone());
+        busy.up_to_n_times(2).mount(&service).await;
+        let taken = Mock::given(any()).respond_with(ResponseTemplate::new(202));
+        taken.mount(&service).await;
+        post(&client()?, &service.uri(), "key", &json!({})).await
+    }
+
+    #[tokio::test]
+    async fn what_a_busy_service_turns_away_is_sent_again() {
+        let busy = ResponseTemplate::new(503).insert_header("Retry-After", "0");
+        assert_eq!(posted(&busy).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn other_answers_are_errors() {
+        for answer in [ResponseTemplate::new(503), ResponseTemplate::new(400)] {
+            assert!(posted(&answer).await.is_err());
+        }
     }
 }

@@ -93,7 +93,7 @@ pub(super) struct Nation {
     pub(super) read: Duration,
     pub(super) read_requests: RequestCounts,
     pub(super) events: usize,
-    /// Intake in real time.
+    /// How the sign-ins were taken, in real time.
     pub(super) intake: Taken,
     /// From intake to acceptance, in milliseconds of the morning.
     pub(super) accepted: Histogram<u64>,
@@ -304,8 +304,6 @@ async fn watch(stage: &Stage, store: &Store, speed: u32) -> anyhow::Result<Watch
     loop {
         let look = Instant::now();
         let open = parts::on_its_way(store).await?;
-        // Counting a million events takes a second, which must not become a load of its own.
-        let pause = LOOK_EVERY.min(minute / 4).max(look.elapsed() * 20);
         seen.backlog = seen.backlog.max(open);
         if since.elapsed() >= minute {
             let total = stage.sandbox.requests().total;
@@ -327,7 +325,8 @@ async fn watch(stage: &Stage, store: &Store, speed: u32) -> anyhow::Result<Watch
             begin.elapsed() < length + SETTLED_WITHIN,
             "the marks were not confirmed in time"
         );
-        tokio::time::sleep(pause).await;
+        // Counting very many events takes long, and must not become a load of its own.
+        tokio::time::sleep(LOOK_EVERY.min(minute / 4).max(look.elapsed() * 20)).await;
     }
 }
 

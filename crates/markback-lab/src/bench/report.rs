@@ -95,7 +95,10 @@ fn spent(drain: &Drain) -> String {
         format!("sandbox and sender {}; ", number(per_event(own, drain)))
     });
     let busy = drain.busy.map_or_else(String::new, |busy| {
-        format!("all cores {:.0} % busy meanwhile", busy * 100.0)
+        format!(
+            "all cores {:.0} % busy while the rate was counted",
+            busy * 100.0
+        )
     });
     own + &busy
 }
