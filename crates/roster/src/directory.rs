@@ -185,7 +185,7 @@ impl Directory {
         directory
     }
 
-    /// Builds a directory from the output of [`Directory::ids`].
+    /// Builds a directory from the output of [`Directory::ids`], or a part of it. What is given twice counts once.
     pub fn from_ids(ids: impl IntoIterator<Item = (IdKind, String, Entry)>) -> Self {
         let mut directory = Self::default();
         let mut places: HashMap<(PersonKind, PersonKey), usize> = HashMap::new();
@@ -196,7 +196,10 @@ impl Directory {
                     directory.people.push(entry);
                     directory.people.len() - 1
                 });
-            directory.by_id.entry(id).or_default().push((sort, place));
+            let owners = directory.by_id.entry(id).or_default();
+            if !owners.contains(&(sort, place)) {
+                owners.push((sort, place));
+            }
         }
         directory
     }

@@ -242,6 +242,7 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct Asked {
     versions: Together<roster::VersionRow>,
+    owners: Together<roster::OwnerRow>,
     limits: Together<limits::Row>,
     before: Together<previous::Row>,
     ledger: Together<ledger::Row>,

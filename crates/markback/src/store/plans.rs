@@ -167,6 +167,12 @@ fn statements() -> Vec<Statement> {
             &["markback_roster_schools"],
         ),
         statement(
+            "the people to whom ids belong",
+            &roster::OWNERS,
+            "'[[\"s7\",\"id\",\"p7\"]]'",
+            &["markback_roster_schools", "markback_roster_directory"],
+        ),
+        statement(
             "the ledger of sessions",
             &ledger::LOOK,
             "'[[\"s7\",\"p7\",\"2026-11-23\",\"AM\"]]'",

@@ -268,7 +268,10 @@ impl Decider {
             }
             return Ok(effects);
         };
-        let Some(directory) = self.people.of(&settings.id).await? else {
+        let read = events.iter().filter_map(|claimed| claimed.event.as_ref());
+        let ids = read.map(|event| event.person.as_str()).collect();
+        let by = &settings.persons.by;
+        let Some(directory) = self.people.owners(&settings.id, &ids, by).await? else {
             let mut why = "the school's people have not been read yet".to_owned();
             if let Some(error) = self.store.sync_error(&settings.id).await? {
                 why = format!("{why}: {error}");

@@ -182,7 +182,12 @@ impl Intake {
                 given: events.len(),
             });
         }
-        let directory = self.people.of(school).await;
+        // Before they are read: whether an event names nobody is one of its problems.
+        let named = events
+            .iter()
+            .filter_map(|event| event.get("person")?.as_str());
+        let (ids, by) = (named.collect(), &settings.persons.by);
+        let directory = self.people.owners(school, &ids, by).await;
         let directory = directory.map_err(IntakeError::unavailable)?;
         let check = EventCheck {
             service: &current.service,

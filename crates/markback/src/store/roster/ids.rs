@@ -7,7 +7,7 @@ use outbox::{Sql, Tx, on_pool, on_tx};
 use roster::{Directory, Entry, IdKind, PersonKey};
 
 use super::{kind_of, kind_word, people::run};
-use crate::store::Store;
+use crate::store::{Store, row::row};
 
 const IDS: &str =
     "SELECT sort, id, person, kind, present, grp FROM markback_roster_directory WHERE school = $1";
@@ -20,6 +20,29 @@ static PUT_IDS: Sql = Sql::new(
 static DROP_IDS: Sql = Sql::new(
     "DELETE FROM markback_roster_directory WHERE school = $2 AND (kind, sort, id, person) IN \
      (SELECT r.kind, r.sort, r.id, r.person FROM {rows $1: kind text, sort text, id text, person text} r)",
+);
+
+row! {
+    /// Somebody to whom an id belongs. The fields of a person are empty where it belongs to nobody.
+    #[derive(Debug)]
+    pub(in crate::store) struct OwnerRow {
+        school: String,
+        asked: String,
+        sort: Option<String>,
+        person: Option<String>,
+        kind: Option<String>,
+        present: Option<String>,
+        grp: Option<String>,
+    }
+}
+
+/// Whom ids belong to, at schools whose people have been read. The kinds are named so that the primary key serves.
+pub(in crate::store) static OWNERS: Sql = Sql::new(
+    "SELECT s.school, r.id AS asked, d.sort, d.person, d.kind, d.present, d.grp \
+     FROM {rows $1: school text, sort text, id text} r \
+     JOIN markback_roster_schools s ON s.school = r.school AND s.ready = 1 \
+     LEFT JOIN markback_roster_directory d ON d.school = r.school AND d.kind IN ('student', 'staff', 'parent') \
+       AND d.sort = r.sort AND d.id = r.id",
 );
 
 type Row = (String, String, String, String, String, Option<String>);
@@ -47,6 +70,36 @@ impl Store {
                 Some((sort_of(&sort)?, id, entry))
             })
             .collect())
+    }
+
+    /// Those of a school's people to whom these ids of these kinds belong; `None` before its students have been read for the
+    /// first time.
+    pub(crate) async fn owners(
+        &self,
+        school: &SchoolId,
+        ids: &BTreeSet<&str>,
+        by: &[IdKind],
+    ) -> outbox::Result<Option<Directory>> {
+        let keys: Vec<_> = ids
+            .iter()
+            .flat_map(|id| by.iter().map(|sort| (school.as_str(), sort.as_str(), *id)))
+            .collect();
+        let found = self
+            .ask_together(&self.asked.owners, &OWNERS, &keys)
+            .await?;
+        let mine = found.iter().filter(|row| row.school == school.as_str());
+        let mut ready = false;
+        let owners = mine.inspect(|_| ready = true).filter_map(|row| {
+            let entry = Entry {
+                key: PersonKey::new(row.person.clone()?),
+                kind: kind_of(row.kind.as_deref()?)?,
+                id: row.present.clone()?,
+                group: row.grp.clone(),
+            };
+            Some((row.sort.as_deref()?.parse().ok()?, row.asked.clone(), entry))
+        });
+        let directory = Directory::from_ids(owners);
+        Ok(ready.then_some(directory))
     }
 
     pub(super) async fn put_ids(

@@ -11,6 +11,9 @@ mod syncs;
 use outbox::{MigrationStep, Migrations};
 
 pub use feed::{Changes, GroupChange, GroupPage, GroupsRead, Horizon, MemberJson};
+#[cfg(test)]
+pub(super) use ids::OWNERS;
+pub(super) use ids::OwnerRow;
 pub(crate) use people::Kept;
 #[cfg(test)]
 pub(super) use people::VERSIONS;
