@@ -21,7 +21,7 @@ pub struct AuditRecord {
 }
 
 /// A line to add.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NewAudit {
     pub(crate) school: String,
     pub(crate) event: String,

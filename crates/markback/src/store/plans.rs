@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
     Store, audit, audit_log, day, events, feed, ledger, limits, overview, previous, problems,
-    retention, roster, search, snapshots,
+    register, retention, roster, search, snapshots,
 };
 
 /// A statement whose cost must not grow with what is stored besides what it is about.
@@ -167,6 +167,12 @@ fn statements() -> Vec<Statement> {
             &["markback_roster_schools"],
         ),
         statement(
+            "how far a school's registers have been read",
+            register::READING,
+            "'s7'",
+            &["markback_register_readings"],
+        ),
+        statement(
             "the people to whom ids belong",
             &roster::OWNERS,
             "'[[\"s7\",\"id\",\"p7\"]]'",
@@ -315,7 +321,7 @@ fn statements() -> Vec<Statement> {
 }
 
 /// Tables that grow with events. Nothing may read one of them as a whole.
-const LARGE: [&str; 9] = [
+const LARGE: [&str; 12] = [
     "markback_events",
     "markback_audit",
     "markback_ledger",
@@ -325,6 +331,9 @@ const LARGE: [&str; 9] = [
     "markback_writebacks",
     "markback_audit_log_entries",
     "markback_roster_syncs",
+    "markback_roster_schools",
+    "markback_roster_directory",
+    "markback_register_readings",
 ];
 
 /// Indexes of few rows of large tables, which may be read as a whole.
@@ -349,7 +358,7 @@ macro_rules! fill {
 }
 
 /// 20,000 settled events of 50 schools, of which one in 200 needs a person, and what belongs to them.
-static FILL: [Sql; 9] = [
+static FILL: [Sql; 12] = [
     fill!(
         "markback_events (school, id, person, body, state, received_ms, settled_ms, at_ms)",
         "'s' || (n.i % 50), 'e' || n.i, 'p' || (n.i % 997), '{{}|{}}', \
@@ -386,6 +395,18 @@ static FILL: [Sql; 9] = [
     fill!(
         "markback_roster_syncs (school, id, why, extent, state, asked_ms, ended_ms, report)",
         "'s' || (n.i % 50), 'y' || n.i, 'small', 'changes', 'done', n.i, n.i, '{{}|{}}'"
+    ),
+    fill!(
+        "markback_roster_schools (school, seq, pruned_seq, known, ready, synced_ms)",
+        "'s' || n.i, n.i, 0, '{{}|{}}', 1, n.i"
+    ),
+    fill!(
+        "markback_roster_directory (school, kind, sort, id, person, present)",
+        "'s' || (n.i % 50), 'student', 'id', 'p' || n.i, 'p' || n.i, 'p' || n.i"
+    ),
+    fill!(
+        "markback_register_readings (school, source, generation, began_ms, from_ms, upto_ms, touched_ms)",
+        "'s' || n.i, 'sims', 1, n.i, n.i, n.i, n.i"
     ),
 ];
 

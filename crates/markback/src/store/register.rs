@@ -90,8 +90,17 @@ row! {
     }
 }
 
-const READINGS: &str = "SELECT school, source, generation, read_ms, full_ms, began_ms, upto_ms, trouble \
-     FROM markback_register_readings WHERE $1 = '' OR school = $1";
+macro_rules! readings {
+    ($of:literal) => {
+        concat!(
+            "SELECT school, source, generation, read_ms, full_ms, began_ms, upto_ms, trouble FROM markback_register_readings",
+            $of
+        )
+    };
+}
+
+pub(super) const READING: &str = readings!(" WHERE school = $1");
+const READINGS: &str = readings!("");
 const UNTIMED: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM markback_register WHERE school = $1 AND changed_ms IS NULL LIMIT 1) t";
 static ROWS: Sql = Sql::new(
     "SELECT m.id, m.slot, m.student, m.day, m.code, m.comment, m.minutes_late, m.changed_ms \
@@ -147,6 +156,25 @@ const DROP_ROWS: &str = "DELETE FROM markback_register WHERE school = $1";
 const DROP_READING: &str = "DELETE FROM markback_register_readings WHERE school = $1";
 const IDLE: &str = "SELECT school FROM markback_register_readings WHERE touched_ms < $1";
 
+impl ReadingRow {
+    fn reading(self) -> (SchoolId, RegisterReading) {
+        let time = |ms: Option<i64>| ms.and_then(DateTime::from_timestamp_millis);
+        let under_way = time(self.began_ms).zip(time(self.upto_ms));
+        let reading = RegisterReading {
+            source: self.source,
+            read_at: time(self.read_ms),
+            full_at: time(self.full_ms),
+            under_way: under_way.map(|(began_at, upto)| FullReading {
+                generation: self.generation,
+                began_at,
+                upto,
+            }),
+            trouble: self.trouble,
+        };
+        (SchoolId::from(self.school), reading)
+    }
+}
+
 impl Store {
     /// How far a school's registers have been read.
     ///
@@ -156,36 +184,19 @@ impl Store {
         &self,
         school: &SchoolId,
     ) -> outbox::Result<Option<RegisterReading>> {
-        Ok(self.readings(school.as_str()).await?.remove(school))
+        let found: Option<ReadingRow> = on_pool!(self.db, pool => {
+            sqlx::query_as(READING).bind(school.as_str()).fetch_optional(pool).await
+        })?;
+        Ok(found.map(|row| row.reading().1))
     }
 
     /// The same for all schools.
     pub(crate) async fn register_readings(
         &self,
     ) -> outbox::Result<HashMap<SchoolId, RegisterReading>> {
-        self.readings("").await
-    }
-
-    async fn readings(&self, school: &str) -> outbox::Result<HashMap<SchoolId, RegisterReading>> {
         let found: Vec<ReadingRow> =
-            on_pool!(self.db, pool => sqlx::query_as(READINGS).bind(school).fetch_all(pool).await)?;
-        let time = |ms: Option<i64>| ms.and_then(DateTime::from_timestamp_millis);
-        let reading = |row: ReadingRow| {
-            let under_way = time(row.began_ms).zip(time(row.upto_ms));
-            let reading = RegisterReading {
-                source: row.source,
-                read_at: time(row.read_ms),
-                full_at: time(row.full_ms),
-                under_way: under_way.map(|(began_at, upto)| FullReading {
-                    generation: row.generation,
-                    began_at,
-                    upto,
-                }),
-                trouble: row.trouble,
-            };
-            (SchoolId::from(row.school), reading)
-        };
-        Ok(found.into_iter().map(reading).collect())
+            on_pool!(self.db, pool => sqlx::query_as(READINGS).fetch_all(pool).await)?;
+        Ok(found.into_iter().map(ReadingRow::reading).collect())
     }
 
     /// Whether the school has rows without a time of change.
