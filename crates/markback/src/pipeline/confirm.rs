@@ -23,6 +23,7 @@ use super::{
     looks::{Looks, Seen},
     planned::PlannedMark,
     resend::{Resend, audit_reduced, reduce},
+    together::Together,
     worker::WorkerConfig,
 };
 use crate::{
@@ -58,6 +59,7 @@ pub(super) struct Confirmer {
     pub(super) mirror: Mirror,
     pub(super) failures: FailurePolicy,
     pub(super) looks: Arc<Looks>,
+    pub(super) together: Arc<Together>,
     pub(super) config: WorkerConfig,
     /// How long to wait for the outcome of a mark.
     pub(super) confirm_within: Duration,
@@ -66,6 +68,9 @@ pub(super) struct Confirmer {
 impl Confirmer {
     /// Asks about one school's claimed writebacks and commits what became of their marks.
     pub(super) async fn confirm(&self, jobs: Vec<ClaimedJob>) -> outbox::Result<()> {
+        let Some(school) = jobs.first().map(|job| job.partition.clone()) else {
+            return Ok(());
+        };
         let registers = self.read_registers(jobs).await?;
         let answers = self.ask(&registers).await;
         // All of them before the first commit: one that is not polled meanwhile would keep its database connection.
@@ -74,15 +79,15 @@ impl Confirmer {
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
+        let commit = async |some| self.together.commit(&school, some, self.config.lease).await;
         let mut some = Effects::default();
         for effects in confirmed {
             some.add(effects);
             if some.events.len() >= EVENTS_AT_ONCE {
-                let some = std::mem::take(&mut some);
-                some.commit(&self.store, self.config.lease).await?;
+                commit(std::mem::take(&mut some)).await?;
             }
         }
-        some.commit(&self.store, self.config.lease).await
+        commit(some).await
     }
 
     /// Asks about all of a school's registers at once, if there are several and none is in the way. What is not answered

@@ -50,7 +50,7 @@ const NOTHING_LEFT: &str = "nothing of its mark is left";
 const RETRY_COMMIT: Duration = Duration::from_millis(200);
 
 /// The changes that one step makes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Effects {
     /// Jobs that are done.
     pub(super) done: Vec<LeaseToken>,
@@ -142,8 +142,17 @@ impl Effects {
     /// # Errors
     /// Returns an error if a job was taken over by another node or the database keeps failing; then nothing was written.
     pub(super) async fn commit(&self, store: &Store, retry_for: Duration) -> outbox::Result<()> {
+        self.commit_again(store, retry_for, false).await
+    }
+
+    /// Does so after a transaction that failed, or that may have been committed.
+    pub(super) async fn commit_again(
+        &self,
+        store: &Store,
+        retry_for: Duration,
+        mut may_be_committed: bool,
+    ) -> outbox::Result<()> {
         let until = Instant::now() + retry_for;
-        let mut may_be_committed = false;
         loop {
             match self.write_alone(store).await {
                 // The commit whose answer was lost has closed these jobs.
@@ -158,7 +167,8 @@ impl Effects {
         }
     }
 
-    async fn write_alone(&self, store: &Store) -> outbox::Result<()> {
+    /// Writes everything in one transaction.
+    pub(super) async fn write_alone(&self, store: &Store) -> outbox::Result<()> {
         let mut tx = store.database().begin().await?;
         let (news, parts) = self.write(store, &mut tx).await?;
         tx.commit().await?;

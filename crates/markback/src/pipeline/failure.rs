@@ -110,6 +110,7 @@ impl Next {
 }
 
 /// A job that failed, with what to do about it.
+#[derive(Clone)]
 pub(super) struct FailedJob {
     pub(super) lease: LeaseToken,
     /// The school and id of each of its events.
@@ -118,6 +119,7 @@ pub(super) struct FailedJob {
 }
 
 /// A school that did not answer properly.
+#[derive(Clone)]
 pub(super) struct Outage {
     school: String,
     length: Duration,

@@ -6,7 +6,7 @@
 //! 4. `confirm` follows the register until the outcome of each mark is known; `looks` tells when to ask.
 //!
 //! `worker` claims the `jobs` of the last three and runs them. Each step returns its `effects`, which are written in
-//! one transaction together with the next job; `failure` tells how to continue after an error. Jobs carry ids only:
+//! one transaction together with the next job, and those of several schools `together`; `failure` tells how to continue after an error. Jobs carry ids only:
 //! a `planned` mark is kept with its event, and `resend` tells how a refused one goes again.
 //!
 //! Intake writes its own transaction, because only the transaction itself shows which events are new. It locks events
@@ -32,6 +32,7 @@ pub(crate) mod hold;
 pub(crate) mod jobs;
 mod planned;
 mod resend;
+mod together;
 
 mod liveness;
 mod sharding;

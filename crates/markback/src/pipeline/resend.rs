@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// A refused mark that is sent again unless a newer one has taken its place.
+#[derive(Clone)]
 pub(super) struct Resend {
     pub(super) key: LedgerKey,
     pub(super) job: NewJob,

@@ -32,6 +32,7 @@ use super::{
     looks::Looks,
     planned::PlannedMark,
     resend::{Resend, audit_reduced, reduce},
+    together::Together,
     worker::WorkerConfig,
 };
 use crate::{
@@ -55,6 +56,7 @@ pub(super) struct Sender {
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
     pub(super) looks: Arc<Looks>,
+    pub(super) together: Arc<Together>,
     pub(super) config: WorkerConfig,
 }
 
@@ -92,7 +94,9 @@ impl Sender {
                 }
             }
             let effects = batch.into_effects();
-            effects.commit(&self.store, self.config.lease).await?;
+            self.together
+                .commit(&school, effects, self.config.lease)
+                .await?;
             progress.made();
         }
         Ok(())

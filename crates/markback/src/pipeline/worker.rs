@@ -19,6 +19,7 @@ use super::{
     looks::{Looks, Told},
     send::Sender,
     sharding::{STEAL_AFTER, Sharding, StealTimer},
+    together::Together,
 };
 use crate::{
     clock::SharedClock,
@@ -38,6 +39,8 @@ const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// The pause between two looks at which schools' marks go now. It is at most a tenth of `poll`, and at most a quarter of
 /// `gather.window`.
 const GATHER_CHECK: Duration = Duration::from_millis(100);
+/// Small batches are claimed in one transaction, up to about so many jobs. A longer one would keep intake waiting on SQLite.
+const CLAIMED_AT_ONCE: usize = 20;
 /// The shortest time between two claims of a few events to decide, and no more than a tenth of `poll`. In a stream of events
 /// each claim and each commit then serves several; the first event after a pause is claimed at once.
 const DECIDE_APART: Duration = Duration::from_millis(50);
@@ -151,6 +154,7 @@ impl Workers {
         };
         let looks = Arc::new(Looks::new(&config));
         let gathering = Arc::new(Gathering::new(service.gather));
+        let together = Arc::new(Together::new(store.clone()));
         Arc::new(Self {
             decider: Arc::new(Decider {
                 store: store.clone(),
@@ -167,6 +171,7 @@ impl Workers {
                 contexts,
                 failures: failures.clone(),
                 looks: looks.clone(),
+                together: together.clone(),
                 config,
             },
             confirmer: Confirmer {
@@ -175,6 +180,7 @@ impl Workers {
                 mirror,
                 failures,
                 looks: looks.clone(),
+                together,
                 config,
                 confirm_within: service.confirm_within,
             },
@@ -251,19 +257,24 @@ impl Workers {
             let some_left_out = !busy.is_empty();
             let shard = self.sharding.shard();
             let claim = self.claim_of(queue).except(busy).shard(shard);
-            let mut claimed = if queue == queues::SEND {
-                self.claim_register(&claim, &mut gathered).await
-            } else {
-                outbox.claim(queue, &claim).await
+            let free = at_once - batches.tasks.len();
+            let mut claimed = match queue {
+                queues::SEND => self.claim_registers(&claim, free, &mut gathered).await,
+                // One batch has many schools' events.
+                queues::DECIDE => outbox.claim_each(queue, [claim.clone()], 1).await,
+                _ => {
+                    let claims = vec![claim.clone(); free];
+                    outbox.claim_each(queue, claims, CLAIMED_AT_ONCE).await
+                }
             };
             // Only idle workers steal, not those whose next jobs are on their way.
             let idle = batches.tasks.len() * 4 < at_once;
             if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && steal.is_due(shard) {
                 let overdue = claim.shard(Shard::ALL).overdue(STEAL_AFTER);
-                claimed = outbox.claim(queue, &overdue).await;
+                claimed = outbox.claim_each(queue, [overdue], 1).await;
             }
             let rest = match claimed {
-                Ok(jobs) if jobs.is_empty() => {
+                Ok(claimed) if claimed.is_empty() => {
                     // Every commit wakes the workers. Looking in vain may take a quarter of the time, no more; and marks
                     // that are being gathered do not need a look after each wake-up.
                     let pause = (since.elapsed() * 3).min(EMPTY_PAUSE_MAX);
@@ -279,18 +290,20 @@ impl Workers {
                         _ => longest,
                     }
                 }
-                Ok(jobs) => {
-                    let school = jobs.first().map(|job| job.partition.clone());
-                    let school = school.filter(|_| queue != queues::DECIDE);
-                    if let Some(school) = school.as_deref().filter(|_| queue == queues::SEND) {
-                        self.gathering.record(school, jobs.len(), self.store.now());
+                Ok(claimed) => {
+                    let jobs = claimed.iter().map(Vec::len).sum::<usize>();
+                    let are_few = u32::try_from(jobs).is_ok_and(|n| n < self.config.decide_max);
+                    for jobs in claimed {
+                        let school = jobs.first().map(|job| job.partition.clone());
+                        let school = school.filter(|_| queue != queues::DECIDE);
+                        if let Some(school) = school.as_deref().filter(|_| queue == queues::SEND) {
+                            self.gathering.record(school, jobs.len(), self.store.now());
+                        }
+                        let workers = self.clone();
+                        batches.spawn(school, async move {
+                            workers.work(queue, jobs, since).await;
+                        });
                     }
-                    let are_few =
-                        u32::try_from(jobs.len()).is_ok_and(|n| n < self.config.decide_max);
-                    let workers = self.clone();
-                    batches.spawn(school, async move {
-                        workers.work(queue, jobs, since).await;
-                    });
                     if queue == queues::DECIDE && are_few {
                         let apart = DECIDE_APART.min(self.config.poll / 10);
                         tokio::time::sleep(apart.saturating_sub(since.elapsed())).await;
@@ -367,12 +380,13 @@ impl Workers {
         }
     }
 
-    /// Claims the marks of the next register that goes now, if there is one.
-    async fn claim_register(
+    /// Claims the marks of up to so many registers that go now, if there are any.
+    async fn claim_registers(
         &self,
         claim: &ClaimRequest,
+        most: usize,
         gathered: &mut Gathered,
-    ) -> outbox::Result<Vec<ClaimedJob>> {
+    ) -> outbox::Result<Vec<Vec<ClaimedJob>>> {
         let outbox = self.store.outbox();
         if Instant::now() >= gathered.until {
             let since = Instant::now();
@@ -385,7 +399,7 @@ impl Workers {
                 // What is due but paused is put off until its pause ends, so that it is not looked at every time.
                 // While schools are left out, it may be only their marks that are due, and a claim would be in vain.
                 return if claim.except.is_empty() {
-                    outbox.claim(queues::SEND, claim).await
+                    outbox.claim_each(queues::SEND, [claim.clone()], 1).await
                 } else {
                     Ok(Vec::new())
                 };
@@ -399,15 +413,19 @@ impl Workers {
                 until: Instant::now() + self.gather_check().max(4 * since.elapsed()),
             };
         }
-        while let Some(school) = gathered.schools.pop_front() {
-            if claim.except.contains(&school) {
-                continue;
-            }
-            let jobs = outbox
-                .claim(queues::SEND, &claim.clone().partition(school))
+        gathered
+            .schools
+            .retain(|school| !claim.except.contains(school));
+        while !gathered.schools.is_empty() {
+            let before = gathered.schools.len();
+            let next = std::iter::from_fn(|| gathered.schools.pop_front()).take(most);
+            let claims = next.map(|school| claim.clone().partition(school));
+            let claimed = outbox
+                .claim_each(queues::SEND, claims, CLAIMED_AT_ONCE)
                 .await?;
-            if !jobs.is_empty() {
-                return Ok(jobs);
+            // Where nothing is due any more, no school is tried.
+            if !claimed.is_empty() || gathered.schools.len() == before {
+                return Ok(claimed);
             }
         }
         Ok(Vec::new())

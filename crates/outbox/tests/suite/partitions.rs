@@ -41,6 +41,24 @@ both! {
         assert!(batch(s, 2, Duration::ZERO).await.is_empty());
     }
 
+    async fn several_batches_of_one_claim_are_of_different_partitions(s: &Store) {
+        s.enqueue(&[in_partition("b1", "b"), in_partition("b2", "b"), in_partition("a1", "a"), in_partition("c1", "c")]).await;
+        let one = ClaimRequest::single_partition(1, LEASE, Duration::ZERO);
+        let claim = async |requests: Vec<ClaimRequest>| {
+            let batches = s.outbox.claim_each("q", requests, 3).await.unwrap();
+            batches.iter().map(|batch| keys(batch)).collect::<Vec<_>>()
+        };
+        assert!(claim(Vec::new()).await.is_empty());
+        assert_eq!(claim(vec![one.clone().partition("none"), one.clone().partition("c")]).await, [["c1"]]);
+        assert_eq!(claim(vec![one.clone(), one.clone(), one.clone()]).await, [["b1"], ["a1"]]);
+        assert_eq!(claim(vec![one.clone(), one]).await, [["b2"]]);
+        s.enqueue(&[in_partition("d1", "d"), in_partition("d2", "d"), in_partition("e1", "e")]).await;
+        let all = |partition: &str| any().partition(partition);
+        let mut left = vec![all("d"), all("e")].into_iter();
+        let enough = s.outbox.claim_each("q", left.by_ref(), 2).await.unwrap();
+        assert_eq!((enough.len(), left.len()), (1, 1));
+    }
+
     async fn a_batch_waits_for_more_jobs_unless_it_is_full(s: &Store) {
         let gather = 5 * MINUTE;
         s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b"), in_partition("b2", "b")]).await;
