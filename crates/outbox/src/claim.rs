@@ -156,13 +156,8 @@ impl Outbox {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn claim(&self, queue: &str, request: &ClaimRequest) -> Result<Vec<ClaimedJob>> {
-        if !self.may_claim(queue).await? {
-            return Ok(Vec::new());
-        }
-        let mut tx = self.inner.db.begin().await?;
-        let claimed = self.claim_in(&mut tx, queue, request).await?;
-        tx.commit().await?;
-        Ok(claimed)
+        let mut batches = self.claim_each(queue, [request.clone()], 1).await?;
+        Ok(batches.pop().unwrap_or_default())
     }
 
     /// Like [`Outbox::claim`], within the host's transaction: completing one batch and claiming the next then need one commit.

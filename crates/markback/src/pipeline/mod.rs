@@ -6,8 +6,9 @@
 //! 4. `confirm` follows the register until the outcome of each mark is known; `looks` tells when to ask.
 //!
 //! `worker` claims the `jobs` of the last three and runs them. Each step returns its `effects`, which are written in
-//! one transaction together with the next job, and those of several schools `together`; `failure` tells how to continue after an error. Jobs carry ids only:
-//! a `planned` mark is kept with its event, and `resend` tells how a refused one goes again.
+//! one transaction with the next job; small ones of several schools are written `together`. `failure` tells how to continue
+//! after an error. Jobs carry ids only: a `planned` mark is kept with its event, and `resend` tells how a refused one goes
+//! again.
 //!
 //! Intake writes its own transaction, because only the transaction itself shows which events are new. It locks events
 //! before the order of the queues, as `effects` do.

@@ -76,7 +76,7 @@ impl Together {
             end,
         });
         let end = tokio::select! {
-            // Who went with another need not wait for a turn.
+            // A step that another has taken along needs no turn.
             biased;
             end = &mut ended => end,
             turn = self.turns.acquire() => {
@@ -148,7 +148,7 @@ impl Together {
             }
         };
         for one in taken {
-            // Who has given up need not know.
+            // It fails if the worker has given the step up meanwhile.
             let _ = one.end.send(end);
         }
         end

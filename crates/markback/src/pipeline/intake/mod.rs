@@ -182,7 +182,7 @@ impl Intake {
                 given: events.len(),
             });
         }
-        // Before they are read: whether an event names nobody is one of its problems.
+        // Before the events are checked, because to name nobody is one of their problems.
         let named = events
             .iter()
             .filter_map(|event| event.get("person")?.as_str());
