@@ -22,8 +22,11 @@ use super::{
 const AT_ONCE: usize = 64;
 /// The maximum number of concurrent lists.
 const LISTS_AT_ONCE: usize = 8;
-/// How often an event may be turned away before the measurement fails. The service asks for a second each time.
-const TURNED_AWAY_AT_MOST: u64 = 600;
+/// How often an event may be turned away before the measurement fails.
+const TURNED_AWAY_AT_MOST: u32 = 100;
+/// The first pause after a request without an answer, and the longest after any.
+const PAUSE_WITHOUT_ANSWER: Duration = Duration::from_secs(1);
+const PAUSE_AT_MOST: Duration = Duration::from_secs(30);
 /// Events in one list.
 const LIST: usize = 100;
 
@@ -167,25 +170,52 @@ fn url(stage: &Stage, node: &Node, sent: &Sent) -> anyhow::Result<String> {
     Ok(node.events(&school.id))
 }
 
-/// Sends events until the service takes them, and returns how often it turned them away.
+/// Sends events until the service takes them, and returns how often it did not; each pause is twice as long as the one
+/// before, as with hosts.
 async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Result<u64> {
     let mut again = 0;
-    loop {
-        let response = http.post(url).bearer_auth(key).json(body).send().await?;
-        let status = response.status();
-        let pause = response.headers().get(RETRY_AFTER);
-        let pause = pause.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        // Reading the whole answer lets the next request have the connection.
-        let text = response.text().await?;
-        match (status, pause) {
-            (StatusCode::ACCEPTED, _) => return Ok(again),
-            (StatusCode::SERVICE_UNAVAILABLE, Some(seconds)) if again < TURNED_AWAY_AT_MOST => {
-                again += 1;
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
+    while let Err(NotTaken { why, pause }) = post_once(http, url, key, body).await {
+        match pause {
+            Some(pause) if again < TURNED_AWAY_AT_MOST => {
+                let pause = pause.saturating_mul(2u32.saturating_pow(again));
+                tokio::time::sleep(pause.min(PAUSE_AT_MOST)).await;
             }
-            _ => bail!("the service answered {status}: {text}"),
+            _ => bail!(why),
         }
+        again += 1;
     }
+    Ok(again.into())
+}
+
+/// Why the service did not take events, and how long to wait before they are sent again, if they may be.
+struct NotTaken {
+    why: String,
+    pause: Option<Duration>,
+}
+
+async fn post_once(http: &Client, url: &str, key: &str, body: &Value) -> Result<(), NotTaken> {
+    let no_answer = |error: reqwest::Error| NotTaken {
+        why: format!("the service gave no answer: {error}"),
+        pause: Some(PAUSE_WITHOUT_ANSWER),
+    };
+    let request = http.post(url).bearer_auth(key).json(body);
+    let response = request.send().await.map_err(no_answer)?;
+    let status = response.status();
+    let pause = response.headers().get(RETRY_AFTER);
+    let pause = pause.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    // Reading the whole answer lets the next request have the connection.
+    let text = response.text().await.map_err(no_answer)?;
+    if status == StatusCode::ACCEPTED {
+        return Ok(());
+    }
+    let busy = matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    );
+    Err(NotTaken {
+        why: format!("the service answered {status}: {text}"),
+        pause: pause.filter(|_| busy).map(Duration::from_secs),
+    })
 }
 
 #[cfg(test)]
@@ -215,5 +245,14 @@ mod tests {
         for answer in [ResponseTemplate::new(503), ResponseTemplate::new(400)] {
             assert!(posted(&answer).await.is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_without_an_answer_is_sent_again() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", closed.local_addr().unwrap());
+        drop(closed);
+        let answer = post_once(&client().unwrap(), &url, "key", &json!({})).await;
+        assert_eq!(answer.unwrap_err().pause, Some(PAUSE_WITHOUT_ANSWER));
     }
 }

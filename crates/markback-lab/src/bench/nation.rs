@@ -195,7 +195,8 @@ pub(super) async fn measure(args: &NationArgs, bars: &Bars) -> anyhow::Result<Na
     Ok(nation)
 }
 
-/// The settings: the defaults, with all waits as many times shorter as the morning is faster.
+/// The settings: the defaults, with all waits as many times shorter as the morning is faster, and room for the events of all
+/// schools under one key.
 fn settings(stage: &Stage, args: &NationArgs) -> anyhow::Result<PathBuf> {
     let seconds = |real: f64| format!("\"{}ms\"", (real * 1000.0 / f64::from(args.speed)).ceil());
     let rate = args
@@ -204,7 +205,7 @@ fn settings(stage: &Stage, args: &NationArgs) -> anyhow::Result<PathBuf> {
     let mut toml = format!(
         "wonde_url = {:?}\nlisten = \"127.0.0.1:0\"\napi_key_file = \"api-key\"\n\
          store_env = \"MARKBACK_BENCH_STORE\"\nschools_file = \"schools.csv\"\nrate_per_minute = {rate}\n\
-         register_window = {}\ngather = {{ window = {} }}\n\n[sync]\nat_once = 16\n\n[workers]\n",
+         http = {{ key_rate = 10000 }}\nregister_window = {}\ngather = {{ window = {} }}\n\n[sync]\nat_once = 16\n\n[workers]\n",
         stage.sandbox.base_url(),
         seconds(300.0),
         seconds(60.0),
