@@ -17,8 +17,6 @@ const CLOCK_SLACK_MS: i64 = 1000;
 /// How many due jobs are checked for pauses at a time, and how many times in one claim.
 const DEFER_WINDOW: i64 = 500;
 const DEFER_ROUNDS: usize = 8;
-/// How many claimable jobs [`Outbox::waiting`] counts, so that a long queue does not slow it down.
-const WAITING_WINDOW: i64 = 2000;
 
 pub(crate) static LOOK: Sql = Sql::new(
     "SELECT CAST({now} AS BIGINT), (SELECT count(*) FROM outbox_pauses WHERE until_at > {now})",
@@ -262,11 +260,12 @@ impl Outbox {
         Ok(rows.into_iter().map(claimed).collect())
     }
 
-    /// The partitions of the oldest 2,000 jobs of `queue` that `request` could claim, the longest waiting first: the host
+    /// The partitions of the oldest `most` jobs of `queue` that `request` could claim, the longest waiting first: the host
     /// decides which of them to claim now ([`ClaimRequest::partition`]). Changes nothing.
     ///
     /// If more jobs wait, the counts of [`WaitingPartition::jobs`] are lower bounds, and a partition that has only younger jobs
-    /// is not listed until older ones have been claimed. Of `request`, only `except` and `shard` have an effect.
+    /// is not listed. A host that leaves partitions waiting asks for more jobs then. Of `request`, only `except` and `shard`
+    /// have an effect.
     ///
     /// # Errors
     /// Returns an error if the database query fails.
@@ -274,6 +273,7 @@ impl Outbox {
         &self,
         queue: &str,
         request: &ClaimRequest,
+        most: u32,
     ) -> Result<Vec<WaitingPartition>> {
         let text = WAITING.on(self.engine());
         let partitions = Partitions::of(request)?;
@@ -281,7 +281,7 @@ impl Outbox {
             sqlx::query_as(text)
                 .bind(self.now_bind())
                 .bind(queue)
-                .bind(WAITING_WINDOW)
+                .bind(i64::from(most))
                 .bind(&*partitions.except)
                 .bind(partitions.parts)
                 .bind(partitions.part)

@@ -20,6 +20,9 @@ use super::{
 
 /// The maximum number of concurrent requests when events are sent as fast as possible.
 const AT_ONCE: usize = 64;
+/// The same when events are sent at their times: fewer than `http.requests`, so that no event is turned away only because
+/// this sender has no queue.
+const DUE_AT_ONCE: usize = 256;
 /// The maximum number of concurrent lists.
 const LISTS_AT_ONCE: usize = 8;
 /// How often an event may be turned away before the measurement fails.
@@ -34,7 +37,7 @@ const LIST: usize = 100;
 pub(super) fn client() -> reqwest::Result<Client> {
     Client::builder()
         .no_proxy()
-        .pool_max_idle_per_host(2 * AT_ONCE)
+        .pool_max_idle_per_host(DUE_AT_ONCE)
         .timeout(Duration::from_secs(30))
         .build()
 }
@@ -62,7 +65,8 @@ pub(super) async fn at_rate(
     on_time(http, stage, std::slice::from_ref(node), due, each).await
 }
 
-/// Sends each event at its time, counted from now, to one node after the other.
+/// Sends each event at its time, counted from now, to one node after the other. An event that has to wait for the answers to
+/// others is late, and its latency tells.
 pub(super) async fn on_time(
     http: &Client,
     stage: &Stage,
@@ -71,6 +75,7 @@ pub(super) async fn on_time(
     each: impl Fn(),
 ) -> anyhow::Result<Taken> {
     let begin = Instant::now();
+    let room = Arc::new(Semaphore::new(DUE_AT_ONCE));
     let mut answers: JoinSet<anyhow::Result<(Duration, u64)>> = JoinSet::new();
     let mut taken = Taken {
         latencies: Histogram::new(3)?,
@@ -86,8 +91,10 @@ pub(super) async fn on_time(
     for ((due, sent), node) in events.zip(nodes.iter().cycle()) {
         let due = begin + due;
         tokio::time::sleep_until(due.into()).await;
+        let permit = room.clone().acquire_owned().await?;
         let (http, key, url) = (http.clone(), stage.key.clone(), url(stage, node, &sent)?);
         answers.spawn(async move {
+            let _permit = permit;
             let again = post(&http, &url, &key, &sent.event).await?;
             Ok((due.elapsed(), again))
         });

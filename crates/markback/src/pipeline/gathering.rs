@@ -13,8 +13,8 @@
 //!
 //! The policy is a pure function of the marks that wait (which the database knows), the registers that this node has
 //! sent lately, and the load of the token. A node that has just started, or has taken a school over, knows of no
-//! registers: it sends sooner, never later. Where thousands of marks wait, only the oldest are counted: a school's marks may
-//! then wait longer than pays, but not for longer than the limit, because the age of the oldest is always right.
+//! registers: it sends sooner, never later. Where thousands of marks wait, only the oldest are counted ([`Reach`]): a school's
+//! marks may then wait longer than pays, but not for longer than the limit, because the age of the oldest is always right.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -127,6 +127,45 @@ fn wait(gather: Gather, sent: &Sent, waiting: Waiting, load: f64, now: DateTime<
     let worth = until_worth(limit, waiting, load);
     let apart = APART.min(limit).saturating_sub(since_last);
     pause.min(worth).max(apart)
+}
+
+/// How many of the oldest waiting marks are looked at.
+///
+/// Few suffice where they belong to few schools: their marks go soon, and then others are the oldest. The marks of thousands of
+/// small schools wait on for up to the limit, and must not hide that the first mark of another school could go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach(u32);
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self(Self::LEAST)
+    }
+}
+
+impl Reach {
+    const LEAST: u32 = 2_000;
+    const MOST: u32 = 128_000;
+    const STEP: u32 = 4;
+    /// Schools with so many of the marks, on average, do not keep them for long: see [`until_worth`].
+    const FEW_SCHOOLS: u64 = 40;
+
+    pub(super) fn marks(self) -> u32 {
+        self.0
+    }
+
+    /// How far to look next time, after this look found so many schools whose marks go; `enough` keep the senders busy.
+    pub(super) fn after(self, waiting: &[WaitingPartition], ready: usize, enough: usize) -> Self {
+        let seen: u64 = waiting.iter().map(|one| one.jobs).sum();
+        let schools = u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+        let reach = u64::from(self.0);
+        if seen >= reach && ready < enough && seen < schools.saturating_mul(Self::FEW_SCHOOLS) {
+            Self((self.0 * Self::STEP).min(Self::MOST))
+        } else if seen.saturating_mul(Self::STEP.into()) <= reach {
+            Self((self.0 / Self::STEP).max(Self::LEAST))
+        } else {
+            self
+        }
+    }
 }
 
 /// The registers that this node has sent lately, by school.
@@ -297,6 +336,29 @@ mod tests {
             });
         let goes_after = goes_after.unwrap();
         assert!((goes_after - seconds).abs() < 1.0, "{goes_after}");
+    }
+
+    #[rstest]
+    // Everything is seen.
+    #[case::few_marks(2_000, 900, 1, 0, 2_000)]
+    // More wait than are seen: of many schools that wait on, of many of which enough send, of few.
+    #[case::small_schools_wait(2_000, 1_000, 2, 31, 8_000)]
+    #[case::small_schools_send(2_000, 1_000, 2, 32, 2_000)]
+    #[case::large_schools_wait(2_000, 20, 100, 0, 2_000)]
+    #[case::at_most(128_000, 64_000, 2, 0, 128_000)]
+    // Fewer wait again.
+    #[case::still_many(8_000, 1_001, 2, 0, 8_000)]
+    #[case::fewer(8_000, 1_000, 2, 0, 2_000)]
+    #[case::none(8_000, 0, 0, 0, 2_000)]
+    fn it_is_looked_further_while_many_schools_wait_and_few_send(
+        #[case] reach: u32,
+        #[case] schools: usize,
+        #[case] marks_each: u64,
+        #[case] ready: usize,
+        #[case] next: u32,
+    ) {
+        let waiting = vec![WaitingPartition::new("hill", marks_each, MINUTE); schools];
+        assert_eq!(Reach(reach).after(&waiting, ready, 32), Reach(next));
     }
 
     #[test]

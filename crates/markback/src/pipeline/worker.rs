@@ -6,15 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, ClaimedJob, LeaseToken, Shard};
-use tokio::task::{Id, JoinError, JoinSet};
+use outbox::{ClaimRequest, ClaimedJob, Engine, LeaseToken, Shard};
+use tokio::{
+    sync::Semaphore,
+    task::{Id, JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     confirm::Confirmer,
     decide::{ContextReader, Decider},
     failure::{FailurePolicy, Panicked, caught},
-    gathering::Gathering,
+    gathering::{Gathering, Reach},
     liveness::{Health, Liveness},
     looks::{Looks, Told},
     send::Sender,
@@ -97,7 +100,7 @@ impl WorkerConfig {
             lease: settings.lease,
             decide_max: 250,
             deciders: 16,
-            senders: 8,
+            senders: 32,
             confirm_max: 100,
             confirmers: 16,
             confirm_after: settings.confirm_after,
@@ -164,6 +167,10 @@ impl Workers {
                 failures: failures.clone(),
                 config,
                 gathering: gathering.clone(),
+                commits: Semaphore::new(match store.database().engine() {
+                    Engine::Sqlite => 1,
+                    _ => config.deciders.max(1),
+                }),
             }),
             sender: Sender {
                 store: store.clone(),
@@ -390,7 +397,8 @@ impl Workers {
         let outbox = self.store.outbox();
         if Instant::now() >= gathered.until {
             let since = Instant::now();
-            let waiting = outbox.waiting(queues::SEND, claim).await?;
+            let marks = gathered.reach.marks();
+            let waiting = outbox.waiting(queues::SEND, claim, marks).await?;
             if waiting.is_empty() {
                 *gathered = Gathered {
                     until: Instant::now() + self.gather_check(),
@@ -406,7 +414,9 @@ impl Workers {
             }
             let load = |school: &str| self.schools.load(school);
             let ready = self.gathering.ready(&waiting, load, self.store.now());
+            let reach = gathered.reach;
             *gathered = Gathered {
+                reach: reach.after(&waiting, ready.schools.len(), self.config.senders),
                 schools: ready.schools,
                 next: ready.next,
                 // The question takes a few milliseconds where many marks wait, and must not take most of the time.
@@ -471,6 +481,8 @@ impl Workers {
 
 /// The schools whose marks go now, as last looked up.
 struct Gathered {
+    /// How many marks are looked at next time.
+    reach: Reach,
     schools: VecDeque<String>,
     /// How long until the next school's marks go.
     next: Option<Duration>,
@@ -481,6 +493,7 @@ struct Gathered {
 impl Default for Gathered {
     fn default() -> Self {
         Self {
+            reach: Reach::default(),
             schools: VecDeque::new(),
             next: None,
             until: Instant::now(),
