@@ -17,9 +17,9 @@ use tokio::sync::{Semaphore, oneshot};
 use super::effects::Effects;
 use crate::store::Store;
 
-/// Steps go together up to so many events, as many as are decided in one transaction. A longer one would keep intake waiting
-/// on SQLite; with far fewer, steps would end more slowly than new ones begin where many others want to write.
-const EVENTS_AT_ONCE: usize = 100;
+/// Steps go together up to so many events. A longer transaction would keep intake waiting on SQLite, and a step that is larger
+/// by itself gains little.
+const EVENTS_AT_ONCE: usize = 20;
 /// Transactions at the same time on PostgreSQL; SQLite writes one at a time.
 const AT_ONCE: usize = 4;
 

@@ -6,11 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, ClaimedJob, Engine, LeaseToken, Shard};
-use tokio::{
-    sync::Semaphore,
-    task::{Id, JoinError, JoinSet},
-};
+use outbox::{ClaimRequest, ClaimedJob, LeaseToken, Shard};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -167,10 +164,6 @@ impl Workers {
                 failures: failures.clone(),
                 config,
                 gathering: gathering.clone(),
-                commits: Semaphore::new(match store.database().engine() {
-                    Engine::Sqlite => 1,
-                    _ => config.deciders.max(1),
-                }),
             }),
             sender: Sender {
                 store: store.clone(),

@@ -18,7 +18,7 @@ use mis_core::{EventKind, HeldCode, StudentId};
 use outbox::{ClaimedJob, LeaseToken, RetryAt};
 use roster::PersonMatch;
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 use writeback::{Arrival, Decision, DecisionOutcome, Event, Previous};
 
 use super::{
@@ -67,9 +67,6 @@ pub(super) struct Decider {
     pub(super) config: WorkerConfig,
     /// The longest that a mark waits for others of its school.
     pub(super) gathering: Arc<Gathering>,
-    /// SQLite writes one transaction after the other, so one of decisions waits for it at a time: if those of all batches
-    /// stood in its queue, the steps that follow would hardly get a turn.
-    pub(super) commits: Semaphore,
 }
 
 /// A claimed job with its event; the event is missing if it cannot be read.
@@ -250,8 +247,6 @@ impl Decider {
     }
 
     async fn commit(&self, effects: &Effects, progress: &BatchProgress<'_>) -> outbox::Result<()> {
-        // Never closed.
-        let _turn = self.commits.acquire().await;
         effects.commit(&self.store, self.config.lease).await?;
         progress.made();
         Ok(())
