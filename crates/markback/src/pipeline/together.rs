@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use outbox::{Engine, Recovery};
+use outbox::Recovery;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::effects::Effects;
@@ -20,7 +20,8 @@ use crate::store::Store;
 /// Steps go together up to so many events. A longer transaction would keep intake waiting on SQLite, and a step that is larger
 /// by itself gains little.
 const EVENTS_AT_ONCE: usize = 20;
-/// Transactions at the same time on PostgreSQL; SQLite writes one at a time.
+/// Transactions that are written at the same time on PostgreSQL, and wait for the one writer on SQLite. There those of up to
+/// sixteen batches of decisions wait too; with one of these, registers would be sent much more slowly than decided.
 const AT_ONCE: usize = 4;
 
 /// Commits steps, each of one school.
@@ -47,13 +48,9 @@ enum End {
 
 impl Together {
     pub(super) fn new(store: Store) -> Self {
-        let at_once = match store.database().engine() {
-            Engine::Sqlite => 1,
-            _ => AT_ONCE,
-        };
         Self {
             store,
-            turns: Semaphore::new(at_once),
+            turns: Semaphore::new(AT_ONCE),
             waiting: Mutex::default(),
         }
     }

@@ -39,8 +39,9 @@ const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// The pause between two looks at which schools' marks go now. It is at most a tenth of `poll`, and at most a quarter of
 /// `gather.window`.
 const GATHER_CHECK: Duration = Duration::from_millis(100);
-/// Small batches are claimed in one transaction, up to about so many jobs. A longer one would keep intake waiting on SQLite.
-const CLAIMED_AT_ONCE: usize = 20;
+/// Small batches are claimed in one transaction, up to about so many jobs: fewer than a batch to be decided has, so intake does
+/// not wait for longer on SQLite.
+const CLAIMED_AT_ONCE: usize = 100;
 /// The shortest time between two claims of a few events to decide, and no more than a tenth of `poll`. In a stream of events
 /// each claim and each commit then serves several; the first event after a pause is claimed at once.
 const DECIDE_APART: Duration = Duration::from_millis(50);
