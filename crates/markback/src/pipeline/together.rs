@@ -20,8 +20,8 @@ use crate::store::Store;
 /// Steps go together up to so many events. A longer transaction would keep intake waiting on SQLite, and a step that is larger
 /// by itself gains little.
 const EVENTS_AT_ONCE: usize = 20;
-/// Transactions that are written at the same time on PostgreSQL, and wait for the one writer on SQLite. There those of up to
-/// sixteen batches of decisions wait too; with one of these, registers would be sent much more slowly than decided.
+/// How many transactions of steps are written at the same time on PostgreSQL, and wait for the one writer on SQLite. The
+/// decisions of up to sixteen batches wait for it too: if only one of these did, marks would be sent much more slowly than decided.
 const AT_ONCE: usize = 4;
 
 /// Commits steps, each of one school.
