@@ -33,7 +33,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// The longest pause between two looks at what is due at all schools.
 const PAUSE_AT_MOST: Duration = Duration::from_secs(15);
 
-/// How long to pause before it is looked again what is due at all schools, after a look that took so long: where there are
+/// How long to pause before the next look for what is due at all schools, after a look that took so long: where there are
 /// very many, looking must not take more than a twentieth of the time.
 pub(crate) fn pause_between_looks(poll: Duration, took: Duration) -> Duration {
     let shortest = poll.max(Duration::from_millis(100));

@@ -264,7 +264,7 @@ impl Outbox {
     /// decides which of them to claim now ([`ClaimRequest::partition`]). Changes nothing.
     ///
     /// If more jobs wait, the counts of [`WaitingPartition::jobs`] are lower bounds, and a partition that has only younger jobs
-    /// is not listed. A host that leaves partitions waiting asks for more jobs then. Of `request`, only `except` and `shard`
+    /// is not listed: a host that leaves many partitions waiting asks for more jobs. Of `request`, only `except` and `shard`
     /// have an effect.
     ///
     /// # Errors

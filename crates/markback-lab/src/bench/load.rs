@@ -20,15 +20,16 @@ use super::{
 
 /// The maximum number of concurrent requests when events are sent as fast as possible.
 const AT_ONCE: usize = 64;
-/// The same when events are sent at their times: fewer than `http.requests`, so that no event is turned away only because
-/// this sender has no queue.
+/// The maximum number of concurrent requests when events are sent at their times: fewer than `http.requests`, so that later
+/// events wait here, in order, instead of being turned away.
 const DUE_AT_ONCE: usize = 256;
 /// The maximum number of concurrent lists.
 const LISTS_AT_ONCE: usize = 8;
 /// How often an event may be turned away before the measurement fails.
 const TURNED_AWAY_AT_MOST: u32 = 100;
-/// The first pause after a request without an answer, and the longest after any.
+/// The first pause after a request without an answer.
 const PAUSE_WITHOUT_ANSWER: Duration = Duration::from_secs(1);
+/// The longest pause before an event is sent again.
 const PAUSE_AT_MOST: Duration = Duration::from_secs(30);
 /// Events in one list.
 const LIST: usize = 100;
@@ -65,8 +66,8 @@ pub(super) async fn at_rate(
     on_time(http, stage, std::slice::from_ref(node), due, each).await
 }
 
-/// Sends each event at its time, counted from now, to one node after the other. An event that has to wait for the answers to
-/// others is late, and its latency tells.
+/// Sends each event at its time, counted from now, to one node after the other. With [`DUE_AT_ONCE`] requests open the next
+/// event waits for an answer, and that wait is part of its latency.
 pub(super) async fn on_time(
     http: &Client,
     stage: &Stage,
@@ -177,8 +178,8 @@ fn url(stage: &Stage, node: &Node, sent: &Sent) -> anyhow::Result<String> {
     Ok(node.events(&school.id))
 }
 
-/// Sends events until the service takes them, and returns how often it did not; each pause is twice as long as the one
-/// before, as with hosts.
+/// Sends events until the service takes them, and returns how often it did not. Each pause is twice as long as the one before,
+/// up to [`PAUSE_AT_MOST`].
 async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Result<u64> {
     let mut again = 0;
     while let Err(NotTaken { why, pause }) = post_once(http, url, key, body).await {
@@ -194,9 +195,10 @@ async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Resu
     Ok(again.into())
 }
 
-/// Why the service did not take events, and how long to wait before they are sent again, if they may be.
+/// Why the service did not take events.
 struct NotTaken {
     why: String,
+    /// The first pause before they are sent again; `None` if that would be in vain.
     pause: Option<Duration>,
 }
 

@@ -195,8 +195,8 @@ pub(super) async fn measure(args: &NationArgs, bars: &Bars) -> anyhow::Result<Na
     Ok(nation)
 }
 
-/// The settings: the defaults, with all waits as many times shorter as the morning is faster, and room for the events of all
-/// schools under one key.
+/// The settings: the defaults, with all waits as many times shorter as the morning is faster, and with a limit of requests for
+/// one key that the events of all schools keep.
 fn settings(stage: &Stage, args: &NationArgs) -> anyhow::Result<PathBuf> {
     let seconds = |real: f64| format!("\"{}ms\"", (real * 1000.0 / f64::from(args.speed)).ceil());
     let rate = args

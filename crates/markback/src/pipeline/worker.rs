@@ -39,8 +39,8 @@ const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// The pause between two looks at which schools' marks go now. It is at most a tenth of `poll`, and at most a quarter of
 /// `gather.window`.
 const GATHER_CHECK: Duration = Duration::from_millis(100);
-/// Small batches are claimed in one transaction, up to about so many jobs: fewer than a batch to be decided has, so intake does
-/// not wait for longer on SQLite.
+/// Small batches are claimed in one transaction, up to about so many jobs. That is fewer than the events that are claimed at a
+/// time to be decided, so on SQLite intake waits no longer for it.
 const CLAIMED_AT_ONCE: usize = 100;
 /// The shortest time between two claims of a few events to decide, and no more than a tenth of `poll`. In a stream of events
 /// each claim and each commit then serves several; the first event after a pause is claimed at once.
@@ -58,7 +58,7 @@ pub struct WorkerConfig {
     pub decide_max: u32,
     /// Such batches at the same time.
     pub deciders: usize,
-    /// Registers sent at the same time.
+    /// Registers sent at the same time. Most of the time they wait for Wonde's answers.
     pub senders: usize,
     /// The most writebacks of one school asked about in one batch.
     pub confirm_max: u32,
@@ -466,7 +466,7 @@ impl Workers {
             .collect()
     }
 
-    /// How soon it is looked again which schools' marks go.
+    /// The pause between two looks for schools whose marks go now.
     fn gather_check(&self) -> Duration {
         let window = self.gathering.settings().window;
         GATHER_CHECK.min(self.config.poll / 10).min(window / 4)

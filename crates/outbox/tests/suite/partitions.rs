@@ -13,9 +13,12 @@ async fn batch(s: &Store, limit: u32, gather: Duration) -> Vec<String> {
     keys(&s.outbox.claim("q", &request).await.unwrap())
 }
 
+/// How many jobs are looked at.
+const MOST: u32 = 2000;
+
 /// The partitions that wait, and how many of their jobs were counted.
 async fn waiting(s: &Store, request: &ClaimRequest) -> Vec<(String, u64)> {
-    let found = s.outbox.waiting("q", request, 2000).await.unwrap();
+    let found = s.outbox.waiting("q", request, MOST).await.unwrap();
     found
         .into_iter()
         .map(|one| (one.partition, one.jobs))
@@ -226,13 +229,13 @@ both! {
         s.enqueue(&[in_partition("c1", "c").waited(2 * MINUTE), in_partition("p1", "p")]).await;
         s.enqueue(&[in_partition("later", "d").not_before(s.now().await + TimeDelta::days(1))]).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "p", PauseUntil::For(MINUTE), ""));
-        let found = s.outbox.waiting("q", &any(), 2000).await.unwrap();
+        let found = s.outbox.waiting("q", &any(), MOST).await.unwrap();
         assert_eq!(found[0].partition, "c");
         assert!(found[0].oldest >= 2 * MINUTE && found[0].oldest < 3 * MINUTE, "{found:?}");
         let mut rest = waiting(s, &any()).await.split_off(1);
         rest.sort();
         assert_eq!(rest, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
-        assert!(s.outbox.waiting("other", &any(), 2000).await.unwrap().is_empty());
+        assert!(s.outbox.waiting("other", &any(), MOST).await.unwrap().is_empty());
     }
 
     async fn a_partition_behind_many_jobs_of_others_comes_up_as_those_are_claimed(s: &Store) {
@@ -243,7 +246,7 @@ both! {
         let b = || ("b".to_owned(), 1);
         assert_eq!(waiting(s, &any()).await, [a(2000)]);
         assert_eq!(waiting(s, &any().except(vec!["a".to_owned()])).await, [b()]);
-        assert_eq!(s.outbox.waiting("q", &any(), 3000).await.unwrap().len(), 2);
+        assert_eq!(s.outbox.waiting("q", &any(), MOST + 1000).await.unwrap().len(), 2);
         let of_a = |limit| ClaimRequest::single_partition(limit, LEASE, Duration::ZERO).partition("a");
         assert_eq!(s.outbox.claim("q", &of_a(500)).await.unwrap().len(), 500);
         assert_eq!(waiting(s, &any()).await, [a(2000)]);
