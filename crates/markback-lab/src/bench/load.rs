@@ -203,9 +203,13 @@ struct NotTaken {
 }
 
 async fn post_once(http: &Client, url: &str, key: &str, body: &Value) -> Result<(), NotTaken> {
-    let no_answer = |error: reqwest::Error| NotTaken {
-        why: format!("the service gave no answer: {error}"),
-        pause: Some(PAUSE_WITHOUT_ANSWER),
+    let no_answer = |error: reqwest::Error| {
+        // A busy service may close a connection or answer too late. One that refuses connections has ended.
+        let ended = error.is_connect() && !error.is_timeout();
+        NotTaken {
+            why: format!("the service gave no answer: {error}"),
+            pause: (!ended).then_some(PAUSE_WITHOUT_ANSWER),
+        }
     };
     let request = http.post(url).bearer_auth(key).json(body);
     let response = request.send().await.map_err(no_answer)?;
@@ -230,6 +234,7 @@ async fn post_once(http: &Client, url: &str, key: &str, body: &Value) -> Result<
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::net::TcpListener;
     use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
     use super::*;
@@ -258,10 +263,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_without_an_answer_is_sent_again() {
-        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", closed.local_addr().unwrap());
-        drop(closed);
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", service.local_addr().unwrap());
+        let closing = tokio::spawn(async move {
+            while let Ok((connection, _)) = service.accept().await {
+                drop(connection);
+            }
+        });
         let answer = post_once(&client().unwrap(), &url, "key", &json!({})).await;
         assert_eq!(answer.unwrap_err().pause, Some(PAUSE_WITHOUT_ANSWER));
+        closing.abort();
+    }
+
+    #[tokio::test]
+    async fn a_service_that_has_ended_is_not_asked_again() {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", service.local_addr().unwrap());
+        drop(service);
+        let answer = post_once(&client().unwrap(), &url, "key", &json!({})).await;
+        assert_eq!(answer.unwrap_err().pause, None);
     }
 }
