@@ -63,13 +63,24 @@ macro_rules! claimable {
     };
 }
 
+/// The condition under which a claim that names no partition takes a job `j`, due for at least `$8`.
+macro_rules! elsewhere {
+    ($open:literal) => {
+        claimable!(
+            $open,
+            "{now} - $8",
+            " AND j.partition_key NOT IN {rows $5: partition_key text} AND {1 = 1|(hashtext(j.partition_key)::bigint & 2147483647) % $6 = $7}"
+        )
+    };
+}
+
+/// Leases the jobs that the common table expressions pick.
 macro_rules! claim {
-    ($open:literal, $except:literal) => {
+    ($($picked:expr),+ $(,)?) => {
         concat!(
-            "WITH picked AS MATERIALIZED (SELECT j.id FROM outbox_jobs j WHERE ",
-            claimable!($open, "{now}", $except),
-            " ORDER BY j.due_at, j.seq LIMIT $3 {lock j}) ",
-            "UPDATE outbox_jobs SET fence = fence + 1, attempts = attempts + 1, ",
+            "WITH ",
+            $($picked,)+
+            " UPDATE outbox_jobs SET fence = fence + 1, attempts = attempts + 1, ",
             "lapsed = CASE WHEN held = 1 THEN 1 ELSE lapsed END, held = 1, ",
             "due_at = {now} + $4, set_at = {now} ",
             "WHERE id {IN (SELECT id FROM picked)|= ANY (ARRAY (SELECT id FROM picked))} ",
@@ -79,12 +90,36 @@ macro_rules! claim {
 }
 
 pub(crate) static CLAIM: Sql = Sql::new(claim!(
-    "j.state = 0",
-    " AND j.partition_key NOT IN {rows $5: partition_key text} AND {1 = 1|(hashtext(j.partition_key)::bigint & 2147483647) % $6 = $7} \
-      AND j.due_at <= {now} - $8"
+    "picked AS MATERIALIZED (SELECT j.id FROM outbox_jobs j WHERE ",
+    elsewhere!("j.state = 0"),
+    " ORDER BY j.due_at, j.seq LIMIT $3 {lock j})",
 ));
-pub(crate) static CLAIM_PARTITION: Sql =
-    Sql::new(claim!("{open in partition j} AND j.partition_key = $5", ""));
+
+pub(crate) static CLAIM_PARTITION: Sql = Sql::new(claim!(
+    "picked AS MATERIALIZED (SELECT j.id FROM outbox_jobs j WHERE ",
+    claimable!(
+        "{open in partition j}",
+        "{now}",
+        " AND j.partition_key = $5"
+    ),
+    " ORDER BY j.due_at, j.seq LIMIT $3 {lock j})",
+));
+
+/// The oldest `$3` jobs name the partitions. Their jobs are read one partition after the other, and no more than are picked.
+pub(crate) static CLAIM_PARTITIONS: Sql = Sql::new(claim!(
+    "front AS MATERIALIZED (\
+         SELECT w.partition_key FROM (SELECT j.partition_key, j.due_at, j.seq FROM outbox_jobs j WHERE ",
+    elsewhere!("j.state = 0"),
+    " ORDER BY j.due_at, j.seq LIMIT $3) w GROUP BY w.partition_key ORDER BY min(w.due_at), min(w.seq)), \
+     picked AS MATERIALIZED (\
+         SELECT j.id FROM front f CROSS JOIN {|LATERAL (SELECT j.id FROM} outbox_jobs j WHERE ",
+    claimable!(
+        "{open in partition j}",
+        "{now} - $8",
+        " AND j.partition_key = f.partition_key"
+    ),
+    "{| ORDER BY j.due_at, j.seq LIMIT $3} {lock j} {|) j} LIMIT $3)",
+));
 
 pub(crate) static OLDEST_PARTITION: Sql = Sql::new(concat!(
     "SELECT j.partition_key FROM outbox_jobs j WHERE ",
@@ -149,7 +184,8 @@ impl Outbox {
     /// Claims jobs of `queue` in a transaction of its own. Returns an empty list if none is claimable.
     ///
     /// A job is claimable if it is due, not paused, not in an excluded partition, the oldest open job of its order key, and
-    /// not leased or its lease has expired. Each claim counts as an attempt and increments the fence. Older jobs come first.
+    /// not leased or its lease has expired. Each claim counts as an attempt and increments the fence. Older jobs come first, as
+    /// far as [`ClaimRequest::batch`] allows; the batch itself is in the order in which jobs were enqueued.
     ///
     /// # Errors
     /// Returns an error if the database query fails.
@@ -232,8 +268,12 @@ impl Outbox {
             _ if let Some(partition) = &request.partition => {
                 self.claim_partition(tx, queue, request, partition).await?
             }
-            BatchMode::Mixed => {
-                let (text, partitions) = (CLAIM.on(engine), Partitions::of(request)?);
+            BatchMode::Mixed | BatchMode::WholePartitions => {
+                let sql = match request.batch {
+                    BatchMode::Mixed => &CLAIM,
+                    _ => &CLAIM_PARTITIONS,
+                };
+                let (text, partitions) = (sql.on(engine), Partitions::of(request)?);
                 on_tx!(tx, conn => {
                     sqlx::query_as(text)
                         .bind(self.now_bind())

@@ -246,6 +246,10 @@ impl Shard {
 pub enum BatchMode {
     /// Jobs of all partitions, oldest first.
     Mixed,
+    /// Jobs of several partitions: all of the one whose oldest claimable job has waited longest, then all of the next, up to
+    /// the limit. In a backlog of many partitions a batch has many jobs of a few of them, for a host that works on the jobs of
+    /// one partition together.
+    WholePartitions,
     /// Jobs of one partition: the one whose oldest claimable job has waited longest, if that is at least `gather`;
     /// otherwise one with enough jobs to fill the batch.
     SinglePartition {
@@ -257,23 +261,24 @@ pub enum BatchMode {
 impl ClaimRequest {
     /// Claims up to `limit` jobs of all partitions.
     pub fn mixed(limit: u32, lease: Duration) -> Self {
-        Self {
-            limit,
-            lease,
-            batch: BatchMode::Mixed,
-            except: Vec::new(),
-            shard: Shard::ALL,
-            overdue: Duration::ZERO,
-            partition: None,
-        }
+        Self::of(BatchMode::Mixed, limit, lease)
+    }
+
+    /// Claims up to `limit` jobs, all of one partition before those of the next ([`BatchMode::WholePartitions`]).
+    pub fn whole_partitions(limit: u32, lease: Duration) -> Self {
+        Self::of(BatchMode::WholePartitions, limit, lease)
     }
 
     /// Claims up to `limit` jobs of one partition.
     pub fn single_partition(limit: u32, lease: Duration, gather: Duration) -> Self {
+        Self::of(BatchMode::SinglePartition { gather }, limit, lease)
+    }
+
+    fn of(batch: BatchMode, limit: u32, lease: Duration) -> Self {
         Self {
             limit,
             lease,
-            batch: BatchMode::SinglePartition { gather },
+            batch,
             except: Vec::new(),
             shard: Shard::ALL,
             overdue: Duration::ZERO,

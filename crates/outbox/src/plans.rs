@@ -28,6 +28,18 @@ fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)>
             "partition",
         ),
         (
+            "whole partitions, the oldest jobs",
+            &claim::CLAIM_PARTITIONS,
+            "0, 'q', 100, 60000, '[[\"l\"]]', 2, 1, 0",
+            "ready",
+        ),
+        (
+            "whole partitions",
+            &claim::CLAIM_PARTITIONS,
+            "0, 'q', 100, 60000, '[[\"l\"]]', 2, 1, 0",
+            "partition",
+        ),
+        (
             "oldest partition",
             &claim::OLDEST_PARTITION,
             "0, 'q', 100, '[[\"l\"]]', 2, 1",

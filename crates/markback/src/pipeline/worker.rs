@@ -438,7 +438,7 @@ impl Workers {
     fn claim_of(&self, queue: &str) -> ClaimRequest {
         let config = &self.config;
         match queue {
-            queues::DECIDE => ClaimRequest::mixed(config.decide_max, config.lease),
+            queues::DECIDE => ClaimRequest::whole_partitions(config.decide_max, config.lease),
             queues::SEND => {
                 let gather = self.gathering.settings();
                 let most = u32::try_from(gather.max.get()).unwrap_or(u32::MAX);

@@ -4,14 +4,14 @@
 
 mod reference;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use outbox::{
-    ClaimRequest, Enqueued, JobId, LeaseToken, NewJob, Outbox, PauseUntil, Retention, RetryAt,
-    on_tx,
+    BatchMode, ClaimRequest, Enqueued, JobId, LeaseToken, NewJob, Outbox, PauseUntil, Retention,
+    RetryAt, on_tx,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -38,7 +38,7 @@ enum Op {
         worker: usize,
         queue: usize,
         limit: u32,
-        partition: bool,
+        batch: BatchMode,
     },
     /// The n-th job ever claimed, held or not any more: a worker that crashed simply never comes back to it.
     Complete(usize),
@@ -94,13 +94,26 @@ fn spec() -> impl Strategy<Value = Spec> {
         )
 }
 
+/// Claims the jobs of one partition without waiting for more.
+const ONE: BatchMode = BatchMode::SinglePartition {
+    gather: Duration::ZERO,
+};
+
+fn batch() -> impl Strategy<Value = BatchMode> {
+    prop_oneof![
+        4 => Just(BatchMode::Mixed),
+        3 => Just(BatchMode::WholePartitions),
+        3 => Just(ONE),
+    ]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let nth = 0..60_usize;
     prop_oneof![
         5 => prop::collection::vec(spec(), 1..4).prop_map(Op::Enqueue),
         1 => (nth.clone(), spec()).prop_map(|(nth, spec)| Op::DieInTheMiddle(nth, spec)),
-        8 => (0..2_usize, 0..QUEUES.len(), 1..4_u32, prop::bool::weighted(0.3))
-            .prop_map(|(worker, queue, limit, partition)| Op::Claim { worker, queue, limit, partition }),
+        8 => (0..2_usize, 0..QUEUES.len(), 1..4_u32, batch())
+            .prop_map(|(worker, queue, limit, batch)| Op::Claim { worker, queue, limit, batch }),
         5 => nth.clone().prop_map(Op::Complete),
         3 => (nth.clone(), 0..15_i64, prop::bool::weighted(0.3))
             .prop_map(|(nth, hours, absolute)| Op::Retry { nth, hours, absolute }),
@@ -157,8 +170,8 @@ impl Run {
                 worker,
                 queue,
                 limit,
-                partition,
-            } => self.claim(*worker, *queue, *limit, *partition).await,
+                batch,
+            } => self.claim(*worker, *queue, *limit, *batch).await,
             Op::Advance(n) => {
                 self.s.clock.advance(hours(*n));
                 self.model.now += n;
@@ -277,14 +290,11 @@ impl Run {
         tx.rollback().await.unwrap();
     }
 
-    async fn claim(&mut self, worker: usize, queue: usize, limit: u32, partition: bool) {
+    async fn claim(&mut self, worker: usize, queue: usize, limit: u32, batch: BatchMode) {
         let queue = QUEUES[queue];
         let lease = hours(LEASE_HOURS);
-        let request = if partition {
-            ClaimRequest::single_partition(limit, lease, Duration::ZERO)
-        } else {
-            ClaimRequest::mixed(limit, lease)
-        };
+        let mut request = ClaimRequest::mixed(limit, lease);
+        request.batch = batch;
         self.model.before_claim(worker, queue);
         let claimable = self.model.claimable(queue);
         let claimed = self.workers[worker].claim(queue, &request).await.unwrap();
@@ -292,7 +302,7 @@ impl Run {
         let partitions: BTreeSet<_> = claimed.iter().map(|job| job.partition.clone()).collect();
         let oldest = self.due(claimable.iter()).min();
         let mut choice = claimable.clone();
-        if partition {
+        if batch == ONE {
             assert!(partitions.len() <= 1, "one partition");
             choice.retain(|id| partitions.contains(&self.model.jobs[id].partition));
             assert_eq!(
@@ -307,11 +317,11 @@ impl Run {
             "claimable: {claimable:?}"
         );
         let taken: BTreeSet<JobId> = claimed.iter().map(|job| job.id()).collect();
-        if let (Some(last), Some(left)) = (
-            self.due(taken.iter()).max(),
-            self.due(choice.difference(&taken)).min(),
-        ) {
-            assert!(last <= left, "the oldest are taken");
+        let left: BTreeSet<JobId> = choice.difference(&taken).copied().collect();
+        if batch == BatchMode::WholePartitions {
+            self.assert_whole_partitions(&taken, &left);
+        } else {
+            self.assert_order(&taken, &left);
         }
         assert!(
             claimed.is_sorted_by_key(|job| self.model.jobs[&job.id()].seq),
@@ -327,6 +337,44 @@ impl Run {
             assert_eq!((job.attempts(), job.lapsed), expected, "job {}", job.id());
             self.hands.push(job.lease);
         }
+    }
+
+    /// The jobs that were taken have been due for at least as long as those that were left.
+    fn assert_order(&self, taken: &BTreeSet<JobId>, left: &BTreeSet<JobId>) {
+        let last = self.due(taken.iter()).max();
+        let next = self.due(left.iter()).min();
+        if let Some((last, next)) = last.zip(next) {
+            assert!(last <= next, "the oldest are taken");
+        }
+    }
+
+    /// The partitions that were taken have waited for at least as long as those that were left, and all but the last of them
+    /// were taken as a whole.
+    fn assert_whole_partitions(&self, taken: &BTreeSet<JobId>, left: &BTreeSet<JobId>) {
+        let (taken, mut left) = (self.by_partition(taken), self.by_partition(left));
+        let oldest = |jobs: &BTreeSet<JobId>| self.due(jobs.iter()).min();
+        let last = taken.values().filter_map(oldest).max();
+        let mut cut = 0;
+        for (partition, jobs) in &taken {
+            if let Some(left) = left.remove(partition) {
+                self.assert_order(jobs, &left);
+                assert_eq!(oldest(jobs), last, "the last partition is cut");
+                cut += 1;
+            }
+        }
+        assert!(cut <= 1, "one partition is cut");
+        if let Some((last, next)) = last.zip(left.values().filter_map(oldest).min()) {
+            assert!(last <= next, "the partitions that waited longest are taken");
+        }
+    }
+
+    fn by_partition(&self, ids: &BTreeSet<JobId>) -> BTreeMap<String, BTreeSet<JobId>> {
+        let mut partitions: BTreeMap<String, BTreeSet<JobId>> = BTreeMap::new();
+        for id in ids {
+            let partition = self.model.jobs[id].partition.clone();
+            partitions.entry(partition).or_default().insert(*id);
+        }
+        partitions
     }
 
     fn due<'a>(&self, ids: impl Iterator<Item = &'a JobId>) -> impl Iterator<Item = i64> {
@@ -433,7 +481,7 @@ impl Run {
             self.step(&Op::Advance(24)).await;
             for queue in 0..QUEUES.len() {
                 let first = self.hands.len();
-                self.claim(0, queue, 100, false).await;
+                self.claim(0, queue, 100, BatchMode::Mixed).await;
                 for nth in first..self.hands.len() {
                     self.step(&Op::Complete(nth)).await;
                 }

@@ -44,6 +44,21 @@ both! {
         assert!(batch(s, 2, Duration::ZERO).await.is_empty());
     }
 
+    async fn whole_partitions_come_one_after_the_other(s: &Store) {
+        s.enqueue(&[in_partition("b1", "b"), in_partition("a1", "a")]).await;
+        s.clock.advance(MINUTE);
+        s.enqueue(&[in_partition("c1", "c"), in_partition("a2", "a"), in_partition("b2", "b"), in_partition("b3", "b")]).await;
+        let claim = async |limit, except: &[&str]| {
+            let except = except.iter().map(|partition| (*partition).to_owned()).collect();
+            let request = ClaimRequest::whole_partitions(limit, LEASE).except(except);
+            keys(&s.outbox.claim("q", &request).await.unwrap())
+        };
+        assert_eq!(claim(1, &["b"]).await, ["a1"]);
+        assert_eq!(claim(2, &[]).await, ["b1", "b2"]);
+        assert_eq!(claim(2, &["b"]).await, ["c1", "a2"]);
+        assert_eq!(claim(2, &[]).await, ["b3"]);
+    }
+
     async fn several_batches_of_one_claim_are_of_different_partitions(s: &Store) {
         s.enqueue(&[in_partition("b1", "b"), in_partition("b2", "b"), in_partition("a1", "a"), in_partition("c1", "c")]).await;
         let one = ClaimRequest::single_partition(1, LEASE, Duration::ZERO);

@@ -92,29 +92,26 @@ pub(crate) fn status(request: &Request<'_>, id: &str) -> Reply {
 /// All writebacks of the schools that the token gives access to, the newest of each school first.
 pub(crate) fn all(request: &Request<'_>) -> Reply {
     request.query.only(&[])?;
-    let mut rows = Vec::new();
-    for n in 0..request.inner.school_count() {
+    let of_school = |n| {
         let seen = matches!(request.bearer, Bearer::All) || request.bearer == Bearer::School(n);
         let used = request.inner.asleep(n).is_some_and(|s| s.writebacks.any());
-        let Some(school) = (seen && used)
-            .then(|| request.inner.awake(n, request.now))
-            .flatten()
-        else {
-            continue;
+        let school = (seen && used).then(|| request.inner.awake(n, request.now));
+        let Some(school) = school.flatten() else {
+            return Vec::new();
         };
-        if school.region == request.region && approved(&school).is_ok() {
-            let view = View {
-                school: &school,
-                now: request.now,
-            };
-            rows.extend(
-                school
-                    .writebacks
-                    .newest_first()
-                    .map(|(number, w)| view.writeback(number, w)),
-            );
+        if school.region != request.region || approved(&school).is_err() {
+            return Vec::new();
         }
-    }
+        let view = View {
+            school: &school,
+            now: request.now,
+        };
+        let rows = school.writebacks.newest_first();
+        rows.map(|(number, writeback)| view.writeback(number, writeback))
+            .collect()
+    };
+    // Only the schools up to the end of the page are asked.
+    let rows = (0..request.inner.school_count()).flat_map(of_school);
     request.root_list().page((0..).zip(rows), |row| row)
 }
 
