@@ -64,7 +64,7 @@ macro_rules! claimable {
 }
 
 /// The condition under which a claim that names no partition takes a job `j`, due for at least `$8`.
-macro_rules! elsewhere {
+macro_rules! in_any_partition {
     ($open:literal) => {
         claimable!(
             $open,
@@ -91,7 +91,7 @@ macro_rules! claim {
 
 pub(crate) static CLAIM: Sql = Sql::new(claim!(
     "picked AS MATERIALIZED (SELECT j.id FROM outbox_jobs j WHERE ",
-    elsewhere!("j.state = 0"),
+    in_any_partition!("j.state = 0"),
     " ORDER BY j.due_at, j.seq LIMIT $3 {lock j})",
 ));
 
@@ -109,7 +109,7 @@ pub(crate) static CLAIM_PARTITION: Sql = Sql::new(claim!(
 pub(crate) static CLAIM_PARTITIONS: Sql = Sql::new(claim!(
     "front AS MATERIALIZED (\
          SELECT w.partition_key FROM (SELECT j.partition_key, j.due_at, j.seq FROM outbox_jobs j WHERE ",
-    elsewhere!("j.state = 0"),
+    in_any_partition!("j.state = 0"),
     " ORDER BY j.due_at, j.seq LIMIT $3) w GROUP BY w.partition_key ORDER BY min(w.due_at), min(w.seq)), \
      picked AS MATERIALIZED (\
          SELECT j.id FROM front f CROSS JOIN {|LATERAL (SELECT j.id FROM} outbox_jobs j WHERE ",
@@ -263,30 +263,14 @@ impl Outbox {
         queue: &str,
         request: &ClaimRequest,
     ) -> Result<Vec<ClaimedJob>> {
-        let engine = tx.engine();
         let mut rows: Vec<Row> = match request.batch {
             _ if let Some(partition) = &request.partition => {
                 self.claim_partition(tx, queue, request, partition).await?
             }
-            BatchMode::Mixed | BatchMode::WholePartitions => {
-                let sql = match request.batch {
-                    BatchMode::Mixed => &CLAIM,
-                    _ => &CLAIM_PARTITIONS,
-                };
-                let (text, partitions) = (sql.on(engine), Partitions::of(request)?);
-                on_tx!(tx, conn => {
-                    sqlx::query_as(text)
-                        .bind(self.now_bind())
-                        .bind(queue)
-                        .bind(i64::from(request.limit))
-                        .bind(ms(request.lease))
-                        .bind(partitions.except)
-                        .bind(partitions.parts)
-                        .bind(partitions.part)
-                        .bind(ms(request.overdue))
-                        .fetch_all(conn)
-                        .await
-                })?
+            BatchMode::Mixed => self.claim_any(tx, queue, request, &CLAIM).await?,
+            BatchMode::WholePartitions => {
+                self.claim_any(tx, queue, request, &CLAIM_PARTITIONS)
+                    .await?
             }
             BatchMode::SinglePartition { gather } => {
                 let Some(partition) = self.choose_partition(tx, queue, request, gather).await?
@@ -333,6 +317,30 @@ impl Outbox {
             WaitingPartition::new(partition, count(jobs), Duration::from_millis(count(oldest)))
         });
         Ok(waiting.collect())
+    }
+
+    /// Claims by one of the statements that name no partition.
+    async fn claim_any(
+        &self,
+        tx: &mut Tx,
+        queue: &str,
+        request: &ClaimRequest,
+        sql: &'static Sql,
+    ) -> Result<Vec<Row>> {
+        let (text, partitions) = (sql.on(tx.engine()), Partitions::of(request)?);
+        Ok(on_tx!(tx, conn => {
+            sqlx::query_as(text)
+                .bind(self.now_bind())
+                .bind(queue)
+                .bind(i64::from(request.limit))
+                .bind(ms(request.lease))
+                .bind(partitions.except)
+                .bind(partitions.parts)
+                .bind(partitions.part)
+                .bind(ms(request.overdue))
+                .fetch_all(conn)
+                .await
+        })?)
     }
 
     async fn claim_partition(
