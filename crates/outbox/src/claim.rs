@@ -105,7 +105,8 @@ pub(crate) static CLAIM_PARTITION: Sql = Sql::new(claim!(
     " ORDER BY j.due_at, j.seq LIMIT $3 {lock j})",
 ));
 
-/// The oldest `$3` jobs name the partitions. Their jobs are read one partition after the other, and no more than are picked.
+/// The oldest `$3` jobs name the partitions, whose jobs are then read one partition after the other. Reading ends with the last
+/// job that is picked, so a long backlog costs no more.
 pub(crate) static CLAIM_PARTITIONS: Sql = Sql::new(claim!(
     "front AS MATERIALIZED (\
          SELECT w.partition_key FROM (SELECT j.partition_key, j.due_at, j.seq FROM outbox_jobs j WHERE ",

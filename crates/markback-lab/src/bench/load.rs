@@ -261,10 +261,15 @@ mod tests {
         }
     }
 
+    async fn listener() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        (listener, url)
+    }
+
     #[tokio::test]
     async fn a_request_without_an_answer_is_sent_again() {
-        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", service.local_addr().unwrap());
+        let (service, url) = listener().await;
         let closing = tokio::spawn(async move {
             while let Ok((connection, _)) = service.accept().await {
                 drop(connection);
@@ -277,8 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_has_ended_is_not_asked_again() {
-        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", service.local_addr().unwrap());
+        let (service, url) = listener().await;
         drop(service);
         let answer = post_once(&client().unwrap(), &url, "key", &json!({})).await;
         assert_eq!(answer.unwrap_err().pause, None);

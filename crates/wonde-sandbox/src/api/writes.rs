@@ -110,7 +110,7 @@ pub(crate) fn all(request: &Request<'_>) -> Reply {
         rows.map(|(number, writeback)| view.writeback(number, writeback))
             .collect()
     };
-    // Only the schools up to the end of the page are asked.
+    // This is lazy: only the schools up to the end of the page are read.
     let rows = (0..request.inner.school_count()).flat_map(of_school);
     request.root_list().page((0..).zip(rows), |row| row)
 }

@@ -45,7 +45,8 @@ pub(super) use view::is_ours;
 
 /// How long the first schools of a batch to be decided wait for the others.
 const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
-/// About how many events are decided in one transaction. Intake waits for it on SQLite.
+/// About how many events of several schools are decided in one transaction; those of one school in a batch are not divided.
+/// Intake waits for it on SQLite.
 const EVENTS_AT_ONCE: usize = 100;
 /// The codes of a pupil whom the school looks for: no reason is known yet, or there is none.
 const MISSED: [&str; 2] = ["N", "O"];
